@@ -1,0 +1,189 @@
+"""THE MAP: a pre-training model is a choice of five parts.
+
+::
+
+    src ──▶ Embedding ──▶ Encoder ──┬──────────────────────▶ Target(s) ──▶ Score
+                                    └─ memory ─▶ Decoder ──▶──┘
+    tgt ──▶ target Embedding ───────────────────▶┘
+
+Each kind has one abstract base here and one registry. A part is one file in the kind's folder; the
+file's stem is its name in configuration files. The signature of a part's constructor is its schema:
+keyword-only, typed, every parameter documented (see `uer.builder`). A part never sees a
+configuration object; what it needs of its neighbours and of the data are `Given` parameters.
+
+Shapes: B rows, L tokens, H hidden size, E embedding size, D documents (a packed row holds several),
+M predicted items. What flows is `Batch` → `States` → `Score`, each documented in its own file.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from uer.batch import Batch
+from uer.registry import Registry
+from uer.score import Score
+from uer.states import States
+
+
+class Part(nn.Module):
+    """What the five kinds share.
+
+    A part initialises its own parameters in its constructor and says here which of them weight
+    decay leaves alone; nothing is decided by the spelling of a name.
+    """
+
+    def no_decay(self) -> list[nn.Parameter]:
+        """Parameters of this part itself, not of its children, that get no weight decay."""
+        return []
+
+    def on_update(self, step: int, total: int) -> None:
+        """Called after update ``step`` (from 1) of ``total``: schedules, momentum, clamping."""
+
+
+class Embedding(Part, ABC):
+    """Turns one side of a batch into vectors.
+
+    In a list (``embedding: [word, pos, seg]``) the first reads the batch, the others add to what
+    they receive; the list is itself an embedding, called ``sum``. The same parts serve as target
+    embeddings (``tgt_embedding``), with the facts of the target side.
+
+    Attributes:
+        output_size: E, width of the vectors.
+        first: may stand first in a list, that is: makes States from a batch alone.
+    """
+
+    list_name: ClassVar[str] = "sum"
+    first: ClassVar[bool] = False
+    output_size: int
+
+    @property
+    def table(self) -> nn.Parameter | None:
+        """[V, E] the word table that output layers may share, or None."""
+        return None
+
+    @abstractmethod
+    def forward(self, batch: Batch, states: States | None) -> States:
+        """Embed a side.
+
+        Args:
+            batch: the side's fields (``ids``, ``segment``, …).
+            states: what the parts before made, [B, L, E]; None for the first.
+
+        Returns:
+            States with hidden [B, L, E].
+        """
+
+    def share(self, table: nn.Parameter) -> bool:
+        """Use another side's word table [V, E] instead of one's own; False if there is none."""
+        return False
+
+
+class Encoder(Part, ABC):
+    """Turns embedded tokens into contextual states.
+
+    Attributes:
+        output_size: H, width of the states.
+        packable: documents that share a row do not see each other. Where False (a recurrence, a
+            convolution across the row) the loader pads instead of packing.
+    """
+
+    packable: ClassVar[bool] = False
+    output_size: int
+
+    @abstractmethod
+    def forward(self, states: States) -> States:
+        """Encode.
+
+        Args:
+            states: hidden [B, L, input_size].
+
+        Returns:
+            States with hidden [B, L', H]; L' = L unless the encoder says otherwise.
+        """
+
+
+class Decoder(Part, ABC):
+    """Turns target states into contextual states, looking at the encoder's memory.
+
+    Attributes:
+        output_size: H, width of the states.
+        packable: as for encoders.
+    """
+
+    packable: ClassVar[bool] = False
+    output_size: int
+
+    @abstractmethod
+    def forward(self, states: States, memory: States) -> States:
+        """Decode.
+
+        Args:
+            states: target side, hidden [B, T, input_size].
+            memory: encoder's result, hidden [B, L, memory_size].
+
+        Returns:
+            States with hidden [B, T, H].
+        """
+
+
+class Target(Part, ABC):
+    """A training objective: scores states against the labels of a batch.
+
+    Several targets may be trained at once; each entry may carry its own ``name`` (which labels it
+    reads: ``labels.<name>.…``) and ``weight`` (λ in the sum of losses):
+    ``target: [mlm, {cls: {name: topic, weight: 0.5}}]``.
+
+    Attributes:
+        name: the entry's name; the part's own name unless the entry gives one.
+        loss_weight: λ of the entry.
+        additive: the loss is a sum over items, so accumulation over k micro-batches equals one big
+            batch. Where False (contrast within the batch), it says so at the start of a run.
+        labels: the fields below ``labels.<name>.`` that it requires.
+        vocabulary: its output layer can be tied to a word table.
+    """
+
+    entry_keys: ClassVar[dict[str, type]] = {"name": str, "weight": float}
+    additive: ClassVar[bool] = True
+    labels: ClassVar[tuple[str, ...]] = ("index", "value")
+    name: str
+    loss_weight: float = 1.0
+
+    @abstractmethod
+    def weight(self, batch: Batch) -> torch.Tensor:
+        """How many items ``batch`` holds for this target, known *before* the model runs.
+
+        Returns:
+            [] float tensor: the denominator of the loss, summed over an update's micro-batches.
+        """
+
+    @abstractmethod
+    def forward(self, states: States, batch: Batch) -> Score:
+        """Score the states.
+
+        Args:
+            states: of the decoder where there is one, else of the encoder.
+            batch: the whole batch, for ``labels.<name>.…``.
+
+        Returns:
+            The loss summed over `weight(batch)` items; an exact, connected zero without items.
+        """
+
+    def tie(self, table: nn.Parameter) -> bool:
+        """Share the output matrix with a word table [V, E]; False if there is nothing to share."""
+        return False
+
+    def count(self, batch: Batch) -> torch.Tensor:
+        """[] number of labelled items, the usual `weight`."""
+        value = batch[f"labels.{self.name}.value"]
+        return torch.full((), float(value.shape[0]), device=value.device)
+
+
+embeddings: Registry[Embedding] = Registry("embedding", Embedding, "uer.embeddings")
+encoders: Registry[Encoder] = Registry("encoder", Encoder, "uer.encoders")
+decoders: Registry[Decoder] = Registry("decoder", Decoder, "uer.decoders")
+targets: Registry[Target] = Registry("target", Target, "uer.targets")
+tgt_embeddings = embeddings  # the target side chooses from the same parts

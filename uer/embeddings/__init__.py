@@ -1,0 +1,1 @@
+"""Embeddings, one name one file."""

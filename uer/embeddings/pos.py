@@ -1,0 +1,38 @@
+"""Learnt absolute positions."""
+
+from __future__ import annotations
+
+from torch.nn import functional as F
+
+from uer.batch import Batch
+from uer.components import Embedding
+from uer.errors import DataError
+from uer.glossary import EmbSize, MaxSeqLength
+from uer.layers.linear import table
+from uer.states import States
+
+
+class PositionEmbedding(Embedding):
+    """One learnt vector for every position; positions restart with each packed document."""
+
+    def __init__(self, *, emb_size: EmbSize, max_seq_length: MaxSeqLength = 512) -> None:
+        super().__init__()
+        self.output_size = emb_size
+        self.weight = table(max_seq_length, emb_size)
+
+    def forward(self, batch: Batch, states: States | None) -> States:
+        """Add positions to hidden [B, L, E].
+
+        Raises:
+            DataError: the row is longer than the table.
+        """
+        assert states is not None, "pos adds to what stands before it"
+        length = states.hidden.shape[1]
+        if length > self.weight.shape[0]:
+            raise DataError(
+                f"a row of {length} tokens is longer than the model's {self.weight.shape[0]} "
+                "positions; lower --seq_length or raise max_seq_length."
+            )
+        if states.position is None:
+            return states.with_hidden(states.hidden + self.weight[:length])
+        return states.with_hidden(states.hidden + F.embedding(states.position, self.weight))

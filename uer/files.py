@@ -1,0 +1,126 @@
+"""Files and folders that are either whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from uer.errors import UserError
+
+SCRATCH = ".uer-unfinished-"
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | Path, marker: str) -> Iterator[Path]:
+    """A scratch folder that becomes ``path`` when the block ends, and vanishes if it fails.
+
+    Everything is written to disk before the rename. A folder that stood at ``path`` is replaced
+    only if it holds ``marker`` (so: one of ours); it stays readable until the new one is in place.
+
+    Args:
+        path: the folder to make.
+        marker: a file every folder of this kind holds.
+
+    Raises:
+        UserError: the place cannot be written, or holds something that is not ours.
+    """
+    target = Path(path)
+    _require_ours(target, marker)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH + target.name + "-", dir=target.parent))
+    except OSError as error:
+        raise UserError(f"cannot write to {target.parent}: {error.strerror}.") from error
+    scratch.chmod(0o777 & ~_umask())
+    try:
+        yield scratch
+        sync_tree(scratch)
+        _swap(scratch, target)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | Path) -> Iterator[Path]:
+    """A scratch file that becomes ``path`` when the block ends, and vanishes if it fails.
+
+    Raises:
+        UserError: the place cannot be written.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=SCRATCH + target.name + "-", dir=target.parent)
+    except OSError as error:
+        raise UserError(f"cannot write to {target.parent}: {error.strerror}.") from error
+    os.close(handle)
+    scratch = Path(name)
+    scratch.chmod(0o666 & ~_umask())
+    try:
+        yield scratch
+        _sync(scratch)
+        scratch.replace(target)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def require_writable(path: str | Path, marker: str) -> None:
+    """Fail now, not hours later, if `atomic_folder` could not make ``path``.
+
+    Raises:
+        UserError: the place cannot be written, or holds something that is not ours.
+    """
+    target = Path(path)
+    _require_ours(target, marker)
+    with atomic_file(target.parent / (target.name + ".probe")) as probe:
+        probe.write_bytes(b"")
+    (target.parent / (target.name + ".probe")).unlink()
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file below a folder, and the folders themselves, to the disk."""
+    for root, _, files in os.walk(folder):
+        for name in files:
+            _sync(Path(root) / name)
+        _sync(Path(root))
+
+
+def _require_ours(target: Path, marker: str) -> None:
+    if target.is_dir() and any(target.iterdir()) and not (target / marker).exists():
+        raise UserError(f"{target} exists and holds other files; choose another path.")
+    if target.is_file():
+        raise UserError(
+            f"{target} is a file, a folder is to be written there; choose another path."
+        )
+
+
+def _swap(scratch: Path, target: Path) -> None:
+    """Put scratch in target's place; the old folder is gone only when the new one stands."""
+    if not target.exists():
+        scratch.rename(target)
+    else:
+        old = scratch.with_name(scratch.name + "-old")
+        target.rename(old)
+        scratch.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,45 @@
+"""Keys that several parts share, each with its one meaning.
+
+A part that needs one of these takes the alias as its annotation. A key that belongs to one part
+only is annotated there; give it a new name rather than a second meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+MaskKind = Literal["fully_visible", "causal", "causal_with_prefix"]
+
+# Sizes
+HiddenSize = Annotated[int, "width of the hidden states"]
+EmbSize = Annotated[int, "width of the embeddings"]
+LayersNum = Annotated[int, "number of layers"]
+HeadsNum = Annotated[int, "attention heads of a layer"]
+AttentionHeadSize = Annotated[
+    int | None, "width of one attention head; by default hidden_size / heads_num"
+]
+FeedForwardSize = Annotated[int, "inner width of the feed-forward block"]
+MaxSeqLength = Annotated[int, "positions the model knows; rows may not be longer"]
+
+# Regularisation
+Dropout = Annotated[float, "dropout rate of embeddings, attention outputs and feed-forward outputs"]
+AttentionDropout = Annotated[float, "dropout rate of attention probabilities"]
+LabelSmoothing = Annotated[float, "share of the probability spread over all classes in the loss"]
+
+# Choices inside layers
+HiddenAct = Annotated[Literal["gelu", "gelu_fast", "relu", "silu", "linear"], "activation function"]
+LayernormEps = Annotated[float, "constant under the root of a norm"]
+LayernormPositioning = Annotated[
+    Literal["pre", "post"], "norm before each block (pre) or after the residual sum (post)"
+]
+RemoveTransformerBias = Annotated[bool, "linear maps of the layers without bias"]
+Mask = Annotated[MaskKind, "which tokens self-attention may see"]
+Pooling = Annotated[
+    Literal["first", "last", "mean", "max"], "how a document's states become one vector"
+]
+Factorized = Annotated[
+    bool | None, "a linear map between embeddings and hidden states; by default where widths differ"
+]
+
+# Data
+SeqLength = Annotated[int, "tokens of one side that the model sees at once"]

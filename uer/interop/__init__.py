@@ -1,0 +1,1 @@
+"""Other formats: configurations and checkpoints of the outside world."""

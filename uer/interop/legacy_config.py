@@ -1,0 +1,74 @@
+"""Configurations of UER-py and TencentPretrain, put into ours.
+
+One table; strictness applies after it. Two dialects:
+
+* ``published``: a key means what the paper and the field mean by it. The default for a model that
+  starts from scratch.
+* ``legacy``: the arithmetic of the predecessors' code, for weights trained by it: their own norm,
+  output layers that share_embedding unties, keys that their code never reads without effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Dialect = Literal["published", "legacy"]
+
+# true → this position scheme
+_POSITIONS = {"rotary_position_embedding": "rotary", "relative_position_embedding": "relative"}
+
+# Keys without a counterpart, and why.
+_DROPPED = {
+    "layer_number_scale": "the predecessors never read it",
+    "image_tokenizer": "an image tokenizer is a model of its own",
+    "deep_init": "every module initialises itself",
+}
+
+
+def translate(
+    config: Mapping[str, Any], dialect: Dialect = "published"
+) -> tuple[dict[str, Any], list[str]]:
+    """A predecessors' flat configuration as one of ours.
+
+    Args:
+        config: the mapping of their JSON file; one of ours passes through unchanged, but for the
+            dialect.
+        dialect: whose arithmetic the keys mean.
+
+    Returns:
+        The configuration, and one sentence for every key that was dropped.
+    """
+    ours, notes = {}, []
+    for key, value in config.items():
+        if key in _DROPPED:
+            notes.append(f"{key} is ignored: {_DROPPED[key]}.")
+        elif key == "alibi_position_embedding":
+            if dialect == "published" and value:
+                ours["position"] = "alibi"
+            else:
+                notes.append(f"{key} is ignored: the predecessors never read it.")
+        elif key in _POSITIONS:
+            if value:
+                ours["position"] = _POSITIONS[key]
+        elif key == "mask" and value == "prefix":
+            ours["mask"] = "causal_with_prefix"
+        elif key in ("embedding", "tgt_embedding") and value == ["dual"]:
+            ours[key] = "dual"
+        elif key in ("stream_0", "stream_1") and isinstance(value, Mapping):
+            ours[key], more = translate(value, dialect)
+            notes += more
+        else:
+            ours[key] = value
+    if dialect == "legacy":
+        _as_trained(ours)
+    return ours, notes
+
+
+def _as_trained(config: dict[str, Any]) -> None:
+    """What the predecessors' code makes of a configuration."""
+    if config.get("layernorm", "normal") == "normal":
+        config["layernorm"] = "legacy"
+        config["layernorm_eps"] = 1e-6
+    if config.get("share_embedding"):
+        config["tie_weights"] = False  # sharing replaces the table after the tie was made

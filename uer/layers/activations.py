@@ -1,0 +1,24 @@
+"""Activation functions by their configuration names (`uer.glossary.HiddenAct`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch.nn import functional as F
+
+Activation = Callable[[torch.Tensor], torch.Tensor]
+
+
+def _linear(hidden: torch.Tensor) -> torch.Tensor:
+    return hidden
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "gelu": F.gelu,  # exact, with erf; on CPU also the faster one
+    "gelu_fast": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+    "silu": F.silu,
+    "linear": _linear,
+}

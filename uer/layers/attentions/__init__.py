@@ -1,0 +1,1 @@
+"""Attention modules, one name one file."""

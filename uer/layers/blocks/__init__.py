@@ -1,0 +1,1 @@
+"""Layers, one name one file."""

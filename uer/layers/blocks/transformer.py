@@ -1,0 +1,53 @@
+"""The transformer layer."""
+
+from __future__ import annotations
+
+import torch
+
+from uer.glossary import Dropout as DropoutRate
+from uer.glossary import HiddenSize, LayernormPositioning
+from uer.layers.base import Attention, FeedForward, Layer, Norm, Placement
+from uer.layers.dropout import Dropout
+from uer.masks import AttentionMask
+from uer.signature import Factory, default
+
+
+class TransformerLayer(Layer):
+    """Self-attention and feed-forward block, each with a residual connection.
+
+    ::
+
+        post (arXiv:1706.03762)          pre (arXiv:2002.04745)
+        x = norm(x + attention(x))       x = x + attention(norm(x))
+        x = norm(x + feed_forward(x))    x = x + feed_forward(norm(x))
+    """
+
+    def __init__(
+        self,
+        *,
+        hidden_size: HiddenSize,
+        attention: Factory[Attention] = default("multihead"),
+        feed_forward: Factory[FeedForward] = default("dense"),
+        layernorm: Factory[Norm] = default("normal"),
+        layernorm_positioning: LayernormPositioning = "post",
+        dropout: DropoutRate = 0.1,
+    ) -> None:
+        super().__init__()
+        self.pre = layernorm_positioning == "pre"
+        self.attention = attention()
+        self.attention_norm = layernorm(size=hidden_size)
+        self.feed_forward = feed_forward()
+        self.feed_forward_norm = layernorm(size=hidden_size)
+        self.dropout = Dropout(dropout)
+
+    def forward(
+        self, hidden: torch.Tensor, mask: AttentionMask, placement: Placement | None
+    ) -> torch.Tensor:
+        """[B, L, H] → [B, L, H]."""
+        if self.pre:
+            inner = self.attention_norm(hidden)
+            hidden = hidden + self.dropout(self.attention(inner, mask, placement=placement))
+            return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
+        inner = self.dropout(self.attention(hidden, mask, placement=placement))
+        hidden = self.attention_norm(hidden + inner)
+        return self.feed_forward_norm(hidden + self.dropout(self.feed_forward(hidden)))

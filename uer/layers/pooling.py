@@ -1,0 +1,41 @@
+"""From the states of a document to one vector."""
+
+from __future__ import annotations
+
+import torch
+
+from uer.states import States
+
+
+def pool(states: States, how: str) -> torch.Tensor:
+    """One vector for every document.
+
+    Args:
+        states: hidden [B, L, H]; packed rows hold several documents.
+        how: ``first`` token, ``last`` token, ``mean`` or ``max`` over the document's tokens.
+
+    Returns:
+        [D, H], documents in the order of their first tokens.
+    """
+    first, length = states.firsts(), states.lengths()
+    if how == "first":
+        return states.at(first)
+    if how == "last":
+        return states.at(first + length - 1)
+    hidden = states.hidden.flatten(0, 1)
+    owner = _owners(first, length, hidden.shape[0])
+    held = hidden.new_zeros(first.shape[0] + 1, hidden.shape[1])
+    if how == "mean":
+        total = held.index_add(0, owner, hidden)[:-1]
+        return total / length[:, None].to(hidden.dtype)
+    assert how == "max", how
+    index = owner[:, None].expand_as(hidden)
+    return held.scatter_reduce(0, index, hidden, "amax", include_self=False)[:-1]
+
+
+def _owners(first: torch.Tensor, length: torch.Tensor, tokens: int) -> torch.Tensor:
+    """[tokens] document of every flat position; padding belongs to the extra document D."""
+    place = torch.arange(tokens, device=first.device)
+    document = torch.bucketize(place, first, right=True) - 1
+    inside = (document >= 0) & (place < (first + length)[document.clamp(min=0)])
+    return torch.where(inside, document, first.shape[0])

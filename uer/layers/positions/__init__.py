@@ -1,0 +1,1 @@
+"""Position schemes inside attention, one name one file."""

@@ -1,0 +1,168 @@
+"""The model: five parts, joined.
+
+A new model made of existing parts is one configuration file; nothing here is edited for it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from torch import nn
+
+from uer.batch import Batch
+from uer.components import Decoder, Embedding, Encoder, Part, Target
+from uer.errors import ConfigError, DataError
+from uer.glossary import MaxSeqLength
+from uer.score import Score
+from uer.signature import Factory
+from uer.states import States
+
+
+class Model(nn.Module):
+    """Embedding → encoder (→ decoder over the embedded target side) → targets.
+
+    Args:
+        embedding: of the side the encoder reads.
+        encoder: makes contextual states of it.
+        tgt_embedding: of the side the decoder reads; goes with a decoder.
+        decoder: makes states of the target side while looking at the encoder's.
+        target: the objectives; may be empty when a task brings its own.
+        tie_weights: output layers share the word table of the side they predict.
+        share_embedding: the target side uses the source side's word table.
+        max_seq_length: rows longer than this are refused.
+    """
+
+    reads_section: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        embedding: Factory[Embedding],
+        encoder: Factory[Encoder],
+        tgt_embedding: Factory[Embedding] | None = None,
+        decoder: Factory[Decoder] | None = None,
+        target: list[Factory[Target]] = (),  # type: ignore[assignment]
+        tie_weights: Annotated[bool, "output layers share the word table"] = False,
+        share_embedding: Annotated[bool, "the target side uses the source's word table"] = False,
+        max_seq_length: MaxSeqLength | None = None,
+    ) -> None:
+        super().__init__()
+        if (decoder is None) != (tgt_embedding is None):
+            raise ConfigError(["decoder and tgt_embedding go together; one of them is missing."])
+        self.max_seq_length = max_seq_length
+        self.embedding = embedding()
+        self.encoder = encoder.given(input_size=self.embedding.output_size)()
+        self.tgt_embedding, self.decoder = None, None
+        if decoder is not None and tgt_embedding is not None:
+            self.tgt_embedding = tgt_embedding()
+            self.decoder = decoder.given(
+                input_size=self.tgt_embedding.output_size, memory_size=self.encoder.output_size
+            )()
+        if share_embedding:
+            self._share_embedding()
+        facts = {
+            "input_size": (self.decoder or self.encoder).output_size,
+            "embedding_size": self._last_embedding().output_size,
+        }
+        self.targets = nn.ModuleDict({one.name: one.given(**facts)() for one in target})
+        if tie_weights:
+            self._tie()
+
+    @property
+    def objectives(self) -> dict[str, Target]:
+        """The targets by name."""
+        return {name: part for name, part in self.targets.items() if isinstance(part, Target)}
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """λ of every target."""
+        return {name: target.loss_weight for name, target in self.objectives.items()}
+
+    @property
+    def additive(self) -> bool:
+        """Every loss is a sum over items, so accumulation equals one big batch."""
+        return all(target.additive for target in self.objectives.values())
+
+    @property
+    def packable(self) -> bool:
+        """Several documents may share a row."""
+        return self.encoder.packable and (self.decoder is None or self.decoder.packable)
+
+    def states(self, batch: Batch) -> States:
+        """What the targets score: of the decoder where there is one, else of the encoder.
+
+        Raises:
+            DataError: the rows are longer than the model allows.
+        """
+        states = self.encoder(self.embedding(self._checked(batch.side("src")), None))
+        if self.decoder is not None:
+            assert self.tgt_embedding is not None
+            embedded = self.tgt_embedding(self._checked(batch.side("tgt")), None)
+            states = self.decoder(embedded, states)
+        return states
+
+    def forward(self, batch: Batch) -> dict[str, Score]:
+        """Score every target on a batch."""
+        states = self.states(batch)
+        return {name: target(states, batch) for name, target in self.objectives.items()}
+
+    def weights(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """How many items a batch holds for every target; known before `forward`."""
+        return {name: target.weight(batch) for name, target in self.objectives.items()}
+
+    def on_update(self, step: int, total: int) -> None:
+        """Tell every part that update ``step`` of ``total`` is done."""
+        for module in self.modules():
+            if isinstance(module, Part):
+                module.on_update(step, total)
+
+    def decay_groups(
+        self,
+    ) -> tuple[list[tuple[str, nn.Parameter]], list[tuple[str, nn.Parameter]]]:
+        """Trainable parameters with weight decay, and those without, as their modules declare."""
+        spared = {
+            id(parameter)
+            for module in self.modules()
+            if hasattr(module, "no_decay")
+            for parameter in module.no_decay()  # type: ignore[operator]
+        }
+        named = [(name, p) for name, p in self.named_parameters() if p.requires_grad]
+        return (
+            [(name, p) for name, p in named if id(p) not in spared],
+            [(name, p) for name, p in named if id(p) in spared],
+        )
+
+    def _last_embedding(self) -> Embedding:
+        """The embedding of the side that the targets predict."""
+        return self.tgt_embedding or self.embedding
+
+    def _share_embedding(self) -> None:
+        source, shared = self.embedding.table, self.tgt_embedding
+        if shared is None or source is None or shared.table is None:
+            raise ConfigError(["share_embedding: needs a word embedding on both sides."])
+        if shared.table.shape != source.shape:
+            raise ConfigError(
+                [
+                    f"share_embedding: the source table is {list(source.shape)}, the target table "
+                    f"{list(shared.table.shape)}; both sides need one vocabulary."
+                ]
+            )
+        shared.share(source)
+
+    def _tie(self) -> None:
+        table = self._last_embedding().table
+        if table is None:
+            raise ConfigError(["tie_weights: there is no word embedding to share."])
+        for target in self.objectives.values():
+            target.tie(table)
+
+    def _checked(self, side: Batch) -> Batch:
+        if self.max_seq_length is not None and "ids" in side:
+            length = side["ids"].shape[1]
+            if length > self.max_seq_length:
+                raise DataError(
+                    f"a row of {length} tokens is longer than max_seq_length "
+                    f"{self.max_seq_length}; lower --seq_length."
+                )
+        return side

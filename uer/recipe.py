@@ -1,0 +1,136 @@
+"""Everything one configuration describes: model, data processor, optimizer, schedule, settings.
+
+A configuration is one mapping that all of these read; together they must ask for every key of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from uer.builder import Plan, Planner, decode
+from uer.components import Target
+from uer.config import load_config
+from uer.errors import ConfigError
+from uer.interop.legacy_config import Dialect, translate
+from uer.model import Model
+from uer.optimizers.base import Optimizer
+from uer.processors.base import Processor
+from uer.schedules.base import Schedule
+from uer.training.settings import Settings
+
+# Keys of a file that describe it and build nothing.
+DESCRIPTIVE = ("about", "dialect", "task", "facts")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checked configuration.
+
+    Args:
+        config: the mapping, translated and with the command line's keys laid over it.
+        model: plan of the model.
+        processor: plan of the data processor, if the configuration names one.
+        optimizer: plan of the optimizer.
+        schedule: plan of the learning-rate schedule.
+        settings: the settings it gives.
+        notes: one sentence for every key that was dropped.
+    """
+
+    config: dict[str, Any]
+    model: Plan[Model]
+    processor: Plan[Processor] | None
+    optimizer: Plan[Optimizer]
+    schedule: Plan[Schedule]
+    settings: dict[str, Any]
+    notes: list[str]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Facts that the configuration carries (of a checkpoint: what its data had told)."""
+        return dict(self.config.get("facts") or {})
+
+
+def read_recipe(
+    path: str | Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    dialect: Dialect | None = None,
+) -> Recipe:
+    """Read and check a configuration.
+
+    Args:
+        path: its file (YAML, or the predecessors' JSON); None: the overrides are all of it.
+        overrides: keys that win over the file's (the command line).
+        defaults: keys that the file wins over (what the data set was made for).
+        dialect: whose arithmetic the keys mean; by default what the file says, else ``published``.
+
+    Raises:
+        ConfigError: everything that is wrong with it.
+    """
+    file = load_config(path) if path is not None else {}
+    config = {**(defaults or {}), **file, **_as_lists(overrides or {})}
+    spoken = dialect or config.get("dialect") or "published"
+    if spoken not in get_args(Dialect):
+        raise ConfigError([f"dialect: '{spoken}' is none; choose published or legacy."], path)
+    config, notes = translate(config, spoken)
+    if spoken != "published":
+        config["dialect"] = spoken
+    planner = Planner(config, str(path) if path else None)
+    recipe = Recipe(
+        config=config,
+        model=planner.section(Model),
+        processor=planner.choice("data_processor", Processor),
+        optimizer=_required(planner.choice("optimizer", Optimizer, default="adamw")),
+        schedule=_required(planner.choice("scheduler", Schedule, default="linear")),
+        settings=_settings(config, planner),
+        notes=notes,
+    )
+    _check_labels(recipe, planner)
+    planner.finish(also_known=(*DESCRIPTIVE, *(field.name for field in fields(Settings))))
+    return recipe
+
+
+def _required(plan: Plan[Any] | None) -> Any:
+    """A choice that has a default; where it could not be planned, `finish` says why."""
+    return plan
+
+
+def _settings(config: Mapping[str, Any], planner: Planner) -> dict[str, Any]:
+    hints = get_type_hints(Settings, include_extras=False)
+    found = {}
+    for name, hint in hints.items():
+        if name in config:
+            try:
+                found[name] = decode(hint, config[name])
+            except ValueError as error:
+                planner.report(f"{name}: {config[name]!r} does not fit: {error}")
+    return found
+
+
+def _check_labels(recipe: Recipe, planner: Planner) -> None:
+    """Every target finds its labels in what the processor provides."""
+    if recipe.processor is None:
+        return
+    provided = recipe.processor.part.provides
+    planned = recipe.model.parts.get("target") or []
+    for target in planned if isinstance(planned, list) else []:
+        part: type[Target] = target.part
+        if part.labels and f"labels.{target.name}" not in provided:
+            have = ", ".join(sorted(name[7:] for name in provided if name.startswith("labels.")))
+            planner.report(
+                f"target: '{target.name}' needs labels that the data processor "
+                f"'{recipe.processor.name}' does not make; it makes labels for: {have}."
+            )
+
+
+def _as_lists(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """On a command line ``--embedding word`` means a list of one, as it always did."""
+    lists = ("embedding", "tgt_embedding", "target")
+    return {
+        key: [value] if key in lists and isinstance(value, str) and value != "dual" else value
+        for key, value in overrides.items()
+    }

@@ -1,0 +1,81 @@
+"""What flows between modules: vectors, and everything that must travel with them.
+
+A module that changes the length of the sequence or the meaning of its positions (a class token, a
+convolution with a stride, text followed by an image, visible patches only) makes new States; masks,
+pooling and label indices refer to States, never to the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from uer.glossary import MaskKind
+from uer.masks import AttentionMask, Side
+
+
+@dataclass(frozen=True, eq=False)
+class States:
+    """Hidden vectors with their geometry.
+
+    Args:
+        hidden: [B, L, H] the vectors.
+        position: [B, L] position inside the document, or None for 0 … L-1.
+        segment: [B, L] segment types, or None for all 0.
+        validity: [B, L] False at padding, or None where there is no padding.
+        document: [B, L] document of each token, -1 at padding, or None: a row is one document.
+        prefix: [B, L] tokens their whole document may see, or None.
+        first: [D] row * L + column of each document's first token, or None: the rows' first.
+        length: [D] tokens of each document, or None: whole rows.
+        parts: named stretches of the sequence (``{"text": slice(0, 20), "image": …}``).
+        extras: what a target asked for beside the last hidden vectors, by name.
+    """
+
+    hidden: torch.Tensor
+    position: torch.Tensor | None = None
+    segment: torch.Tensor | None = None
+    validity: torch.Tensor | None = None
+    document: torch.Tensor | None = None
+    prefix: torch.Tensor | None = None
+    first: torch.Tensor | None = None
+    length: torch.Tensor | None = None
+    parts: Mapping[str, slice] = field(default_factory=dict)
+    extras: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    def with_hidden(self, hidden: torch.Tensor) -> States:
+        """The same geometry around other vectors."""
+        return replace(self, hidden=hidden)
+
+    def side(self) -> Side:
+        """What attention masks need to know."""
+        batch, length = self.hidden.shape[:2]
+        return Side((batch, length), self.position, self.validity, self.document, self.prefix)
+
+    def self_mask(self, kind: MaskKind) -> AttentionMask:
+        """The mask of self-attention over these states."""
+        side = self.side()
+        return AttentionMask(kind, side, side)
+
+    def cross_mask(self, memory: States) -> AttentionMask:
+        """The mask of attention from these states to ``memory``: all of its real tokens."""
+        return AttentionMask("fully_visible", self.side(), memory.side())
+
+    def at(self, index: torch.Tensor) -> torch.Tensor:
+        """[M, H] the vectors at flat indices ``row * L + column``."""
+        return self.hidden.flatten(0, 1).index_select(0, index)
+
+    def firsts(self) -> torch.Tensor:
+        """[D] flat index of each document's first token."""
+        if self.first is not None:
+            return self.first
+        batch, length = self.hidden.shape[:2]
+        return torch.arange(0, batch * length, length, device=self.hidden.device)
+
+    def lengths(self) -> torch.Tensor:
+        """[D] tokens of each document."""
+        if self.length is not None:
+            return self.length
+        batch, length = self.hidden.shape[:2]
+        return torch.full((batch,), length, device=self.hidden.device)

@@ -1,0 +1,1 @@
+"""Training objectives, one name one file."""

@@ -1,0 +1,60 @@
+"""Language modelling."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from torch import nn
+
+from uer.batch import Batch
+from uer.components import Target
+from uer.errors import ConfigError
+from uer.glossary import LabelSmoothing
+from uer.layers.cross_entropy import cross_entropy
+from uer.layers.linear import Linear
+from uer.score import Score
+from uer.signature import Given
+from uer.states import States
+
+
+class LanguageModel(Target):
+    """Predicts the next token; also the objective of decoders (arXiv:1706.03762)."""
+
+    def __init__(
+        self,
+        *,
+        input_size: Given[int],
+        vocab_size: Given[int],
+        has_lmtarget_bias: Annotated[bool, "the output layer has a bias"] = False,
+        label_smoothing: LabelSmoothing = 0.0,
+    ) -> None:
+        super().__init__()
+        self.output = Linear(input_size, vocab_size, bias=has_lmtarget_bias)
+        self.label_smoothing = label_smoothing
+
+    def weight(self, batch: Batch) -> torch.Tensor:
+        """[] number of predicted tokens."""
+        return self.count(batch)
+
+    def forward(self, states: States, batch: Batch) -> Score:
+        """Score hidden [B, L, H] at ``labels.<name>.index`` [M] against ``.value`` [M]."""
+        hidden = states.at(batch[f"labels.{self.name}.index"])
+        value = batch[f"labels.{self.name}.value"]
+        return cross_entropy(self.output(hidden), value, label_smoothing=self.label_smoothing)
+
+    def tie(self, table: nn.Parameter) -> bool:
+        """Predict with the word table [V, E].
+
+        Raises:
+            ConfigError: the table has another width than the states.
+        """
+        if table.shape != self.output.weight.shape:
+            raise ConfigError(
+                [
+                    f"tie_weights: the word table {list(table.shape)} does not fit the output "
+                    f"layer {list(self.output.weight.shape)}; make emb_size and hidden_size equal."
+                ]
+            )
+        self.output.weight = table
+        return True
