@@ -1,0 +1,1 @@
+"""From text to batches: corpora, the token store, instances, corruption, packing."""

@@ -1,0 +1,41 @@
+"""Every character is a token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from uer.tokenizers.base import Encoded, SpecialTokens, Tokenizer, VocabPath, code_points
+
+
+class CharTokenizer(Tokenizer):
+    """Every character is a token and a word; case is kept, white space at the ends is not."""
+
+    def __init__(self, *, vocab_path: VocabPath, special_tokens: SpecialTokens = None) -> None:
+        super().__init__(vocab_path=vocab_path, special_tokens=special_tokens, options={})
+        self._table = np.full(0x110000, self.special["unk"], np.uint32)
+        for token, number in self._ids.items():
+            if len(token) == 1:
+                self._table[ord(token)] = number
+
+    def encode_batch(self, texts: Sequence[str], *, offsets: bool = False) -> Encoded:
+        """See `Tokenizer.encode_batch`."""
+        stripped = [text.strip() for text in texts]
+        ids = self._table[code_points("".join(stripped))]
+        lengths = np.fromiter(map(len, stripped), np.int64, len(stripped))
+        return Encoded(
+            ids, lengths, np.ones(len(ids), bool), _offsets(texts, lengths) if offsets else None
+        )
+
+    def join(self, tokens: list[str]) -> str:
+        """See `Tokenizer.join`."""
+        return "".join(tokens)
+
+
+def _offsets(texts: Sequence[str], lengths: np.ndarray) -> np.ndarray:
+    """int64 [T] how far each character stands from the beginning of its text."""
+    stripped = np.array([len(text) - len(text.lstrip()) for text in texts], np.int64)
+    before = np.cumsum(lengths) - lengths
+    # White space alone has no characters left, so what stands before its end does not matter.
+    return np.arange(lengths.sum()) + np.repeat(stripped - before, lengths)
