@@ -1,0 +1,102 @@
+"""From prepared instances to a batch: put rows side by side, say where what is, make tensors.
+
+The instances arrive in the order of their rows, so a token's place in the batch is its place among
+all tokens plus a shift that is constant per row; everything else follows from these places.
+A field that would say nothing is left out (see `uer.batch` for what its absence means).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from uer.batch import Batch
+from uer.data.instances import Ints, Ragged
+from uer.data.packing import Packing
+from uer.processors.base import Prepared
+
+
+class Rows(NamedTuple):
+    """How instances lie in rows.
+
+    Args:
+        counts: [B] instances of each row, in order.
+        width: tokens of a row; None: as long as the longest row of the batch.
+        packing: whether the instances of a row see each other (``joined``) or not.
+    """
+
+    counts: Ints
+    width: int | None
+    packing: Packing
+
+
+def collate(prepared: Prepared, rows: Rows, *, pad_id: int, labelled: bool = True) -> Batch:
+    """Make a batch.
+
+    Args:
+        prepared: the instances, row after row.
+        rows: how they lie.
+        pad_id: id at padding.
+        labelled: False leaves every target without items, for a rank that has no rows left.
+
+    Returns:
+        The batch, on the CPU; integers as int64, soft labels as float32.
+    """
+    fields: dict[str, NDArray[Any]] = {}
+    places = {}
+    for side, ragged in prepared.sides.items():
+        places[side], own = _side(ragged, rows, pad_id)
+        fields |= {f"{side}.{name}": value for name, value in own.items()}
+    labels: dict[str, NDArray[Any]] = {}
+    for target, (side, index, value) in prepared.token_labels.items():
+        labels[f"labels.{target}.index"] = places[side][index]
+        labels[f"labels.{target}.value"] = value
+    for target, value in prepared.row_labels.items():
+        labels[f"labels.{target}.index"] = np.arange(len(value))
+        labels[f"labels.{target}.value"] = value
+    fields |= labels if labelled else {name: value[:0] for name, value in labels.items()}
+    return Batch({name: torch.from_numpy(_plain(value)) for name, value in fields.items()})
+
+
+def _side(ragged: Ragged, rows: Rows, pad_id: int) -> tuple[Ints, dict[str, NDArray[Any]]]:
+    """Lay one side out.
+
+    Returns:
+        [T] the place ``row * L + column`` of every token, and the side's fields by name.
+    """
+    last = np.cumsum(rows.counts)
+    starts = ragged.offsets[last - rows.counts]
+    sizes = ragged.offsets[last] - starts
+    width = int(sizes.max()) if rows.width is None else rows.width
+    assert sizes.max() <= width, "a row is longer than the batch is wide"
+    shape = (len(sizes), width)
+    place = np.arange(len(ragged.ids)) + np.repeat(np.arange(len(sizes)) * width - starts, sizes)
+
+    def laid_out(values: NDArray[Any], padding: int) -> NDArray[Any]:
+        field = np.full(shape, padding, values.dtype)
+        field.reshape(-1)[place] = values
+        return field
+
+    fields = {"ids": laid_out(ragged.ids, pad_id), "length": ragged.lengths()}
+    if ragged.segment is not None:
+        fields["segment"] = laid_out(ragged.segment, 0)
+    if ragged.prefix is not None:
+        fields["prefix"] = laid_out(ragged.prefix, False)
+    if len(place) < shape[0] * width:
+        fields["validity"] = np.arange(width) < sizes[:, None]
+    if len(ragged) > len(sizes):
+        fields["first"] = place[ragged.offsets[:-1]]
+        if rows.packing == "documents":
+            number = np.arange(len(ragged)) - np.repeat(last - rows.counts, rows.counts)
+            fields["document"] = laid_out(np.repeat(number, ragged.lengths()), -1)
+            fields["position"] = laid_out(ragged.positions(), 0)
+    return place, fields
+
+
+def _plain(value: NDArray[Any]) -> NDArray[Any]:
+    """In one of the three types of a batch: bool, int64, float32."""
+    kinds = {"b": np.bool_, "f": np.float32}
+    return np.ascontiguousarray(value, kinds.get(value.dtype.kind, np.int64))

@@ -1,0 +1,297 @@
+"""Training instances as spans of the token store, for all of them in a few arrays.
+
+An instance is a list of pieces: constant ids ([CLS], [SEP], …) and spans of the store. Instances of
+one kind share the list, the *layout*; each holds only where its spans start and how long they are,
+about 30 bytes for a pair of sentences. Tokens are copied when a batch is made, never before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints: TypeAlias = NDArray[np.int64]
+Bools: TypeAlias = NDArray[np.bool_]
+
+
+class TokenSide(Protocol):
+    """One stream of tokens of a store."""
+
+    @property
+    def tokens(self) -> NDArray[Any]:
+        """[T] all ids, one after the other."""
+        ...
+
+    @property
+    def sentences(self) -> NDArray[Any]:
+        """[S+1] where each sentence starts in the tokens."""
+        ...
+
+    @property
+    def documents(self) -> NDArray[Any]:
+        """[D+1] where each document starts in the sentences."""
+        ...
+
+    def starts(self, indices: Ints, /) -> Bools:
+        """Whether a word starts at each of these tokens."""
+        ...
+
+
+class TokenStore(Protocol):
+    """What is asked of a store here; its length is its number of documents, D."""
+
+    @property
+    def sides(self) -> Mapping[str, TokenSide]:
+        """Streams of tokens by name, ``src`` first of all."""
+        ...
+
+    @property
+    def columns(self) -> Mapping[str, NDArray[Any]]:
+        """A value per document by name: [D] or [D, C]."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """One id that stands in every instance of a layout.
+
+    Args:
+        id: the token.
+        segment: segment type.
+        only_if: number of a span; without tokens in it the constant is left out, too.
+        loss: an objective may predict it.
+        prefix: every token of the instance may see it.
+    """
+
+    id: int
+    segment: int = 0
+    only_if: int | None = None
+    loss: bool = False
+    prefix: bool = False
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of the store, possibly empty.
+
+    Args:
+        number: which of the instance's spans, from 0.
+        segment: segment type.
+        loss: an objective may predict its tokens.
+        prefix: every token of the instance may see it.
+    """
+
+    number: int
+    segment: int = 0
+    loss: bool = True
+    prefix: bool = False
+
+
+Layout: TypeAlias = tuple[Constant | Span, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """All instances of an epoch. Instance i is row i of every array.
+
+    Args:
+        layouts: the lists of pieces in use.
+        layout: uint8 [N] which of them.
+        start: int64 [N, K] first token of each span.
+        length: int32 [N, K] its tokens.
+        fields: further facts by name, [N, …] each.
+    """
+
+    layouts: tuple[Layout, ...]
+    layout: NDArray[np.uint8]
+    start: Ints
+    length: NDArray[np.int32]
+    fields: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.layout)
+
+    def lengths(self) -> Ints:
+        """[N] tokens of each instance, constants included."""
+        total = np.zeros(len(self), np.int64)
+        for number, pieces in enumerate(self.layouts):
+            rows = slice(None) if len(self.layouts) == 1 else self.layout == number
+            length = self.length[rows]
+            constants = sum(isinstance(p, Constant) and p.only_if is None for p in pieces)
+            spans = [p.number for p in pieces if isinstance(p, Span)]
+            total[rows] = constants + length[:, spans].sum(axis=1, dtype=np.int64)
+            for piece in pieces:
+                if isinstance(piece, Constant) and piece.only_if is not None:
+                    total[rows] += length[:, piece.only_if] > 0
+        return total
+
+    @cached_property
+    def tables(self) -> _Tables:
+        """The layouts as arrays [layouts, P], one column per piece."""
+        return _Tables.of(self.layouts, self.start.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class _Tables:
+    """Layouts as arrays. ``column`` says which span a piece (or its condition) refers to; two
+    columns are appended to the spans: K, always one token long, and K + 1, always empty.
+    """
+
+    column: Ints
+    constant: Bools
+    id: Ints
+    segment: NDArray[np.uint8]
+    loss: Bools
+    prefix: Bools
+
+    @staticmethod
+    def of(layouts: Sequence[Layout], spans: int) -> _Tables:
+        shape = (len(layouts), max(map(len, layouts)))
+        table = _Tables(
+            column=np.full(shape, spans + 1, np.int64),
+            constant=np.ones(shape, np.bool_),
+            id=np.zeros(shape, np.int64),
+            segment=np.zeros(shape, np.uint8),
+            loss=np.zeros(shape, np.bool_),
+            prefix=np.zeros(shape, np.bool_),
+        )
+        for row, pieces in enumerate(layouts):
+            for at, piece in enumerate(pieces):
+                place = (row, at)
+                if isinstance(piece, Span):
+                    table.column[place], table.constant[place] = piece.number, False
+                else:
+                    table.id[place] = piece.id
+                    table.column[place] = spans if piece.only_if is None else piece.only_if
+                table.segment[place] = piece.segment
+                table.loss[place], table.prefix[place] = piece.loss, piece.prefix
+        return table
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """Some instances written out, one after the other without padding.
+
+    T tokens of n instances; instance i is ``offsets[i]:offsets[i + 1]`` of every token array.
+
+    Args:
+        ids: int64 [T] tokens.
+        offsets: int64 [n+1] where each instance starts.
+        segment: uint8 [T] segment types, or None where every layout has only segment 0.
+        loss: bool [T] may be predicted.
+        special: bool [T] stems from a constant.
+        word_start: bool [T] a word starts here; True at constants.
+        prefix: bool [T] visible to the whole instance, or None where no layout has a prefix.
+        which: int64 [n] the instances' numbers.
+    """
+
+    ids: Ints
+    offsets: Ints
+    segment: NDArray[np.uint8] | None
+    loss: Bools
+    special: Bools
+    word_start: Bools
+    prefix: Bools | None
+    which: Ints
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+    def lengths(self) -> Ints:
+        """[n] tokens of each instance."""
+        return np.diff(self.offsets)
+
+    def owners(self) -> Ints:
+        """[T] which of the n instances each token belongs to."""
+        return np.repeat(np.arange(len(self)), self.lengths())
+
+    def positions(self) -> Ints:
+        """[T] place of each token in its instance."""
+        return np.arange(len(self.ids)) - np.repeat(self.offsets[:-1], self.lengths())
+
+    def keep(self, wanted: Bools) -> Ragged:
+        """The same instances with some of their tokens only.
+
+        Args:
+            wanted: [T] True at tokens that stay.
+        """
+        before = np.concatenate([[0], np.cumsum(wanted)])
+        return replace(
+            self,
+            offsets=before[self.offsets],
+            **{
+                name: None if value is None else value[wanted]
+                for name, value in self._token_arrays().items()
+            },
+        )
+
+    @staticmethod
+    def join(parts: Sequence[Ragged]) -> Ragged:
+        """One after the other; all parts come from the same processor."""
+        if len(parts) == 1:
+            return parts[0]
+        lengths = np.concatenate([part.lengths() for part in parts])
+        columns = [part._token_arrays() for part in parts]
+        joined: dict[str, Any] = {
+            name: None if value is None else np.concatenate([c[name] for c in columns])
+            for name, value in columns[0].items()
+        }
+        return Ragged(
+            offsets=np.concatenate([[0], np.cumsum(lengths)]),
+            which=np.concatenate([part.which for part in parts]),
+            **joined,
+        )
+
+    def _token_arrays(self) -> dict[str, Any]:
+        names = (f.name for f in fields(self) if f.name not in ("offsets", "which"))
+        return {name: getattr(self, name) for name in names}
+
+
+def gather(side: TokenSide, instances: Instances, which: Ints) -> Ragged:
+    """Write instances out.
+
+    Args:
+        side: where their spans lie.
+        instances: all instances.
+        which: [n] numbers of those that are wanted, in this order; at least one.
+    """
+    tables, layout = instances.tables, instances.layout[which]
+    column, constant = tables.column[layout], tables.constant[layout]
+    length = _piece_lengths(instances.length[which], column, constant)
+    start = np.concatenate([instances.start[which], np.zeros((len(which), 2), np.int64)], axis=1)
+    ends = np.cumsum(length)
+
+    def per_token(pieces: NDArray[Any]) -> NDArray[Any]:
+        return np.repeat(pieces.ravel(), length)
+
+    first = np.take_along_axis(start, column, axis=1).ravel()
+    source = np.arange(ends[-1]) + per_token(first - ends + length)
+    special, ids = per_token(constant), per_token(tables.id[layout])
+    text = np.flatnonzero(~special)
+    word_start = special.copy()
+    ids[text], word_start[text] = side.tokens[source[text]], side.starts(source[text])
+    return Ragged(
+        ids=ids,
+        offsets=np.concatenate([[0], ends.reshape(column.shape)[:, -1]]),
+        segment=per_token(tables.segment[layout]) if tables.segment.any() else None,
+        loss=per_token(tables.loss[layout]),
+        special=special,
+        word_start=word_start,
+        prefix=per_token(tables.prefix[layout]) if tables.prefix.any() else None,
+        which=which,
+    )
+
+
+def _piece_lengths(length: NDArray[np.int32], column: Ints, constant: Bools) -> Ints:
+    """[n * P] tokens of each piece."""
+    one_none = np.zeros((len(length), 2), np.int32)
+    one_none[:, 0] = 1
+    pieces = np.take_along_axis(np.concatenate([length, one_none], axis=1), column, axis=1)
+    return np.where(constant, np.minimum(pieces, 1), pieces).ravel().astype(np.int64)

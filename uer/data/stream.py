@@ -1,0 +1,363 @@
+"""Endless, resumable streams of batches, and single ordered passes.
+
+A stream deals out *items*: rows of packed instances (`TextStream`) or whole batches of similar
+lengths (`BucketStream`). The order of items is a function of the seed alone; a step takes the next
+ones for all ranks and each rank makes a batch of its share. So any number of ranks reads the same
+items in the same order, a position is three integers, and going back to it is exact.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from itertools import groupby
+from typing import NamedTuple, get_args
+
+import numpy as np
+
+from uer.batch import Batch
+from uer.data.collate import Rows, collate
+from uer.data.instances import Instances, Ints, TokenStore, gather
+from uer.data.packing import WINDOW, Packing, plan_rows
+from uer.data.randomness import Draw
+from uer.data.shuffle import permute
+from uer.errors import ConfigError, DataError
+from uer.processors.base import Prepared, Processor
+
+
+class Epoch(NamedTuple):
+    """One pass over the data.
+
+    Args:
+        draw: its randomness.
+        instances: all of them.
+        lengths: int64 [N] tokens that the model sees of each.
+    """
+
+    draw: Draw
+    instances: Instances
+    lengths: Ints
+
+
+class Numbered(NamedTuple):
+    """A batch of an ordered pass.
+
+    Args:
+        batch: the batch.
+        numbers: int64 [D] which instance each of its documents is; empty where the rank has none
+            left and the batch is a filler without labels.
+    """
+
+    batch: Batch
+    numbers: Ints
+
+
+class _Place(NamedTuple):
+    """The next item: its epoch, its window of the epoch, its number in the window."""
+
+    epoch: int
+    window: int
+    item: int
+
+
+class _Dealt(NamedTuple):
+    """An item (numbers of instances) with its epoch."""
+
+    epoch: Epoch
+    item: Ints
+
+
+class Stream(ABC):
+    """What the streams share.
+
+    Args:
+        store: the tokenised data.
+        processor: makes instances of it.
+        share: items of one step and rank.
+        seed: of everything random.
+        rank: which of the processes this is.
+        world: how many there are.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        processor: Processor,
+        *,
+        share: int,
+        seed: int,
+        rank: int,
+        world: int,
+    ) -> None:
+        assert 0 <= rank < world
+        self.store, self.processor, self.seed = store, processor, seed
+        self._share, self._rank, self._world = share, rank, world
+        self._place = _Place(0, 0, 0)
+        self._epoch: Epoch | None = None
+        self._items: list[Ints] | None = None
+
+    @abstractmethod
+    def _windows(self, epoch: Epoch) -> int:
+        """How many windows of items an epoch has."""
+
+    @abstractmethod
+    def _window(self, epoch: Epoch, number: int, shuffled: bool) -> list[Ints]:
+        """The items of a window, never empty."""
+
+    @abstractmethod
+    def _rows(self, items: list[Ints]) -> Rows:
+        """How the instances of these items lie in a batch."""
+
+    def next(self) -> Batch:
+        """The next batch of this rank; there is always one."""
+        dealt = [self._deal() for _ in range(self._share * self._world)]
+        return self._batch(dealt[self._share * self._rank : self._share * (self._rank + 1)])
+
+    def position(self) -> dict[str, int]:
+        """Where the stream stands, the same on all ranks; for `seek`."""
+        return self._place._asdict()
+
+    def seek(self, position: dict[str, int]) -> None:
+        """Continue from a position, exactly as if the stream had never stopped.
+
+        Raises:
+            DataError: the position is not of such a stream over these data.
+        """
+        if position.keys() != set(_Place._fields) or min(position.values()) < 0:
+            raise DataError(
+                f"{position} is no position of a data stream; it needs {', '.join(_Place._fields)}."
+            )
+        place = _Place(**position)
+        epoch = self._made(place.epoch)
+        if place.window < self._windows(epoch):
+            items = self._window(epoch, place.window, shuffled=True)
+            if place.item < len(items):
+                self._place, self._epoch, self._items = place, epoch, items
+                return
+        raise DataError(
+            f"the position {position} lies behind the end of the data; resume with the data, "
+            "seed and data settings with which the run was started."
+        )
+
+    def once(self) -> Iterator[Batch]:
+        """One pass over the first epoch's instances in a fixed order; `next` goes on undisturbed.
+
+        All ranks get equally many batches. The last may be short; a rank for which no row is left
+        gets one whose labels are empty.
+        """
+        return (numbered.batch for numbered in self.numbered())
+
+    def numbered(self) -> Iterator[Numbered]:
+        """As `once`, with the instances' numbers, so that results can be put into input order."""
+        epoch = self._made(0)
+        dealt: list[_Dealt] = []
+        for window in range(self._windows(epoch)):
+            dealt += [_Dealt(epoch, item) for item in self._window(epoch, window, shuffled=False)]
+            while len(dealt) >= self._share * self._world:
+                yield self._shared(dealt[: self._share * self._world])
+                del dealt[: self._share * self._world]
+        if dealt:
+            yield self._shared(dealt)
+
+    def count(self, epochs: int) -> int:
+        """How many batches of this rank hold the first ``epochs`` passes; plans all of them."""
+        items = 0
+        for number in range(epochs):
+            epoch = self._made(number)
+            windows = range(self._windows(epoch))
+            items += sum(len(self._window(epoch, window, shuffled=True)) for window in windows)
+        return -(-items // (self._share * self._world))
+
+    def report(self) -> dict[str, float]:
+        """The processor's figures about the current epoch."""
+        if self._epoch is None:
+            self._epoch = self._made(self._place.epoch)
+        return self.processor.report(self._epoch.instances, self.store)
+
+    def _made(self, number: int) -> Epoch:
+        draw = Draw(self.seed, number)
+        instances = self.processor.index(self.store, draw)
+        if not len(instances):
+            name = type(self.processor).__module__.rpartition(".")[2]
+            raise DataError(
+                f"the processor '{name}' finds no instance in the data ({len(self.store)} "
+                "documents); check the corpus and preprocess it again."
+            )
+        return Epoch(draw, instances, self.processor.lengths(instances))
+
+    def _deal(self) -> _Dealt:
+        """The next item; moves on by one."""
+        number, window, item = self._place
+        if self._epoch is None:
+            self._epoch = self._made(number)
+        if self._items is None:
+            self._items = self._window(self._epoch, window, shuffled=True)
+        dealt = _Dealt(self._epoch, self._items[item])
+        self._place = _Place(number, window, item + 1)
+        if item + 1 == len(self._items):
+            self._items, self._place = None, _Place(number, window + 1, 0)
+            if window + 1 == self._windows(self._epoch):
+                self._epoch, self._place = None, _Place(number + 1, 0, 0)
+        return dealt
+
+    def _shared(self, dealt: list[_Dealt]) -> Numbered:
+        """This rank's batch of a step; fewer items than usual are divided as evenly as possible."""
+        total = len(dealt)
+        mine = dealt[total * self._rank // self._world : total * (self._rank + 1) // self._world]
+        if mine:
+            return Numbered(self._batch(mine), np.concatenate([item for _, item in mine]))
+        return Numbered(self._batch(dealt[:1], labelled=False), np.zeros(0, np.int64))
+
+    def _batch(self, dealt: list[_Dealt], labelled: bool = True) -> Batch:
+        parts = []
+        for _, group in groupby(dealt, key=lambda one: one.epoch.draw.epoch):
+            of_epoch = list(group)
+            draw, instances, _ = of_epoch[0].epoch
+            which = np.concatenate([item for _, item in of_epoch])
+            ragged = gather(self.store.sides["src"], instances, which)
+            parts.append(self.processor.prepare(ragged, draw, instances))
+        return collate(
+            Prepared.join(parts),
+            self._rows([item for _, item in dealt]),
+            pad_id=self.processor.pad_id,
+            labelled=labelled,
+        )
+
+
+class TextStream(Stream):
+    """Packed rows, for pre-training.
+
+    Args:
+        store: the tokenised corpus.
+        processor: makes instances of it.
+        batch_size: rows of a batch and rank.
+        seq_length: tokens of a row.
+        packing: ``documents``: instances that share a row do not see each other; ``joined``: they
+            do, and positions run on; ``off``: each has its own row, as long as the longest of the
+            batch.
+        seed: of everything random.
+        rank: which of the processes this is.
+        world: how many there are.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        processor: Processor,
+        *,
+        batch_size: int,
+        seq_length: int,
+        packing: Packing,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        rules = [
+            (batch_size < 1, f"batch_size: {batch_size} is not positive."),
+            (
+                packing not in get_args(Packing),
+                f"packing: '{packing}' is none of {', '.join(get_args(Packing))}.",
+            ),
+            (
+                processor.seq_length > seq_length,
+                f"seq_length: rows of {seq_length} tokens cannot hold the processor's instances "
+                f"of up to {processor.seq_length}.",
+            ),
+        ]
+        if problems := [sentence for broken, sentence in rules if broken]:
+            raise ConfigError(problems)
+        super().__init__(store, processor, share=batch_size, seed=seed, rank=rank, world=world)
+        self.seq_length = seq_length
+        self.packing: Packing = packing
+
+    def _windows(self, epoch: Epoch) -> int:
+        return -(-len(epoch.lengths) // WINDOW)
+
+    def _window(self, epoch: Epoch, number: int, shuffled: bool) -> list[Ints]:
+        size = len(epoch.lengths)
+        which = np.arange(number * WINDOW, min((number + 1) * WINDOW, size))
+        if shuffled:
+            which = permute(which, size, epoch.draw.key("shuffle"))
+        if self.packing == "off":
+            return list(which[:, None])
+        rows = [which[row] for row in plan_rows(epoch.lengths[which], self.seq_length)]
+        return _shuffled(rows, epoch.draw.key(f"rows {number}")) if shuffled else rows
+
+    def _rows(self, items: list[Ints]) -> Rows:
+        width = None if self.packing == "off" else self.seq_length
+        return Rows(np.array([len(item) for item in items]), width, self.packing)
+
+
+class BucketStream(Stream):
+    """Batches of instances of similar length, for fine-tuning and inference.
+
+    All instances of an epoch are sorted by length, in a new random order among equals, and cut into
+    batches; the batches come in random order. `once` goes from the longest to the shortest, so
+    that a batch too big for the memory shows at once.
+
+    Args:
+        store: the tokenised rows.
+        processor: makes instances of them.
+        batch_size: rows of a batch.
+        batch_tokens: instead of it, tokens of a batch, padding included; an instance that is
+            longer has a batch of its own.
+        seed: of everything random.
+        rank: which of the processes this is.
+        world: how many there are.
+
+    Raises:
+        ConfigError: not exactly one of the two sizes is given, or it is not positive.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        processor: Processor,
+        *,
+        batch_size: int | None = None,
+        batch_tokens: int | None = None,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if (batch_size is None) == (batch_tokens is None):
+            raise ConfigError(["give either batch_size (rows) or batch_tokens, not both or none."])
+        for name, size in (("batch_size", batch_size), ("batch_tokens", batch_tokens)):
+            if size is not None and size < 1:
+                raise ConfigError([f"{name}: {size} is not positive."])
+        super().__init__(store, processor, share=1, seed=seed, rank=rank, world=world)
+        self.batch_size, self.batch_tokens = batch_size, batch_tokens
+
+    def _windows(self, epoch: Epoch) -> int:
+        return 1
+
+    def _window(self, epoch: Epoch, number: int, shuffled: bool) -> list[Ints]:
+        size = len(epoch.lengths)
+        which = np.arange(size)
+        if shuffled:
+            which = permute(which, size, epoch.draw.key("shuffle"))
+        which = which[np.argsort(-epoch.lengths[which], kind="stable")]
+        cuts = self._cuts(epoch.lengths[which])
+        batches = [which[a:b] for a, b in zip([0, *cuts], [*cuts, size], strict=True)]
+        return _shuffled(batches, epoch.draw.key("batches")) if shuffled else batches
+
+    def _cuts(self, lengths: Ints) -> list[int]:
+        """Where batches end among instances of descending ``lengths``, the last end left out."""
+        if self.batch_size is not None:
+            return list(range(self.batch_size, len(lengths), self.batch_size))
+        assert self.batch_tokens is not None
+        cuts, start = [], 0
+        while (start := start + max(1, self.batch_tokens // int(lengths[start]))) < len(lengths):
+            cuts.append(start)
+        return cuts
+
+    def _rows(self, items: list[Ints]) -> Rows:
+        return Rows(np.ones(sum(map(len, items)), np.int64), None, "off")
+
+
+def _shuffled(items: list[Ints], key: int) -> list[Ints]:
+    order = permute(np.arange(len(items)), len(items), key)
+    return [items[number] for number in order]

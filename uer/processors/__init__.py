@@ -1,0 +1,1 @@
+"""Data processors, one name one file: which instances an objective trains on."""

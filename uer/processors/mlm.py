@@ -1,0 +1,134 @@
+"""Masked language modelling on single texts (RoBERTa, https://arxiv.org/abs/1907.11692)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+
+from uer.data.instances import Constant, Instances, Ints, Layout, Ragged, Span, TokenStore
+from uer.data.masking import (
+    Masking,
+    MaskRate,
+    MaskSplit,
+    SpanGeoProb,
+    SpanMasking,
+    SpanMaxLength,
+    WholeWordMasking,
+)
+from uer.data.randomness import Draw
+from uer.data.spans import Sentences, cut_sentences, reachable
+from uer.glossary import SeqLength
+from uer.processors.base import Prepared, Processor
+from uer.signature import Given
+
+FullSentences = Annotated[
+    bool, "fill instances across the borders of documents, with [SEP] between two documents"
+]
+
+
+class Mlm(Processor):
+    """Whole sentences of a document, masked: [CLS] sentences [SEP].
+
+    Consecutive sentences fill an instance as long as they fit; a sentence that no instance can hold
+    is cut into several. Every token stands in exactly one instance of an epoch.
+    """
+
+    corpus: ClassVar[Literal["sentences", "lines", "labelled"]] = "lines"
+    provides: ClassVar[frozenset[str]] = frozenset({"src.ids", "labels.mlm"})
+
+    def __init__(
+        self,
+        *,
+        seq_length: SeqLength = 128,
+        full_sentences: FullSentences = False,
+        whole_word_masking: WholeWordMasking = False,
+        span_masking: SpanMasking = False,
+        span_geo_prob: SpanGeoProb = 0.2,
+        span_max_length: SpanMaxLength = 10,
+        mask_rate: MaskRate = 0.15,
+        mask_split: MaskSplit = (0.8, 0.1, 0.1),
+        vocab_size: Given[int],
+        pad_id: Given[int],
+        cls_id: Given[int],
+        sep_id: Given[int],
+        mask_id: Given[int],
+        special_ids: Given[Sequence[int]],
+    ) -> None:
+        self.seq_length, self.full_sentences = seq_length, full_sentences
+        self.pad_id, self.cls_id, self.sep_id = pad_id, cls_id, sep_id
+        self.masking = Masking.of(
+            whole_word_masking=whole_word_masking,
+            span_masking=span_masking,
+            mask_rate=mask_rate,
+            mask_split=mask_split,
+            span_geo_prob=span_geo_prob,
+            span_max_length=span_max_length,
+            mask_id=mask_id,
+            vocab_size=vocab_size,
+            special_ids=special_ids,
+        )
+        self.require_seq_length(3)
+
+    def index(self, store: TokenStore, draw: Draw) -> Instances:
+        """Fill instances with sentences; nothing is random here."""
+        room = self.seq_length - 2
+        text = cut_sentences(store.sides["src"], longest=room, size=room)
+        if self.full_sentences:
+            ends, roots = _ends_across(text, room), np.zeros(1, np.int64)
+        else:
+            ends, roots = _ends_inside(text, room), text.documents[:-1]
+        first = np.flatnonzero(reachable(ends, roots))
+        start, length = _documents_of(text, first, ends[first])
+        return Instances(
+            (self._layout(start.shape[1]),), np.zeros(len(first), np.uint8), start, length
+        )
+
+    def prepare(self, ragged: Ragged, draw: Draw, instances: Instances) -> Prepared:
+        """Mask the instances."""
+        masked = self.masking(ragged, draw)
+        return Prepared(
+            {"src": replace(ragged, ids=masked.ids)},
+            {"mlm": ("src", masked.place, masked.value)},
+        )
+
+    def _layout(self, documents: int) -> Layout:
+        """[CLS] first document ([SEP] next document) … [SEP]."""
+        pieces: list[Constant | Span] = [Constant(self.cls_id), Span(0)]
+        for number in range(1, documents):
+            pieces += [Constant(self.sep_id, only_if=number), Span(number)]
+        return (*pieces, Constant(self.sep_id))
+
+
+def _ends_inside(text: Sentences, room: int) -> Ints:
+    """[S] the first sentence that does not fit any more after each start, inside its document."""
+    ends = np.searchsorted(text.offsets, text.offsets[:-1] + room, side="right") - 1
+    return np.minimum(ends, text.documents[text.owners() + 1])
+
+
+def _ends_across(text: Sentences, room: int) -> Ints:
+    """[S] the same through all documents; where one starts inside an instance a [SEP] is added."""
+    opens = np.zeros(len(text.offsets), np.int64)
+    opens[text.documents[:-1]] = 1
+    before = np.cumsum(opens)[:-1]  # [S] documents that start up to each sentence
+    cost = text.offsets.copy()
+    cost[1:] += before
+    return np.searchsorted(cost, text.offsets[:-1] + before + room, side="right") - 1
+
+
+def _documents_of(text: Sentences, first: Ints, end: Ints) -> tuple[Ints, np.ndarray]:
+    """The stretch of every document in sentences ``first`` … ``end`` - 1.
+
+    Returns:
+        start int64 [N, K] and length int32 [N, K], K documents at most.
+    """
+    owner = text.owners()
+    count = int((owner[end - 1] - owner[first]).max(initial=0)) + 1
+    document = np.minimum(owner[first, None] + np.arange(count), len(text.documents) - 2)
+    begin = np.maximum(text.documents[document], first[:, None])
+    stop = np.minimum(text.documents[document + 1], end[:, None])
+    start = text.offsets[np.minimum(begin, stop)]
+    repeated = np.diff(document, axis=1, prepend=-1) == 0  # columns behind the last document
+    return start, np.where(repeated, 0, text.offsets[stop] - start).astype(np.int32)
