@@ -29,7 +29,7 @@ class RotaryPosition(Position):
     def forward(self, mask: AttentionMask, device: torch.device) -> Placement:
         """Cosines and sines [B or 1, L, Dh] of every position's angles, in float32."""
         steps = torch.arange(0, self.head_size, 2, device=device, dtype=torch.float32)
-        frequency = self.theta ** (-steps / self.head_size)
+        frequency = 1.0 / self.theta ** (steps / self.head_size)
         angle = mask.query.places(device)[..., None].float() * frequency
         angle = torch.cat((angle, angle), dim=-1)
         return Placement(angle.cos(), angle.sin())

@@ -1,0 +1,1 @@
+"""Commands: what stands behind the entry scripts and the `uer` console script."""

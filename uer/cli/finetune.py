@@ -1,0 +1,245 @@
+"""`uer finetune TASK`: train a model for a task; `finetune/run_<task>.py` are its entry scripts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from uer.builder import Planner
+from uer.cli.flags import POSITIONAL, Overrides
+from uer.cli.pretrain import build_model, writers
+from uer.config import dump_yaml
+from uer.data.store import Store
+from uer.data.stream import BucketStream
+from uer.errors import ConfigError, UserError
+from uer.interop.legacy_checkpoint import is_legacy_checkpoint
+from uer.interop.pretrained import dialect_of, load_pretrained, require_folder
+from uer.model import Model
+from uer.processors.base import Processor
+from uer.recipe import Recipe, body_keys, read_recipe
+from uer.registry import load_plugin
+from uer.tasks.base import Examples, Task
+from uer.tokenizers.base import Tokenizer, load, read_special_tokens, tokenizers
+from uer.training import machine
+from uer.training.checkpoint import MARKER, Contents
+from uer.training.engine import SingleDevice
+from uer.training.evaluation import Evaluation
+from uer.training.predict import predict
+from uer.training.settings import Settings
+from uer.training.trainer import Trainer
+
+_log = logging.getLogger(__name__)
+
+
+def finetune(
+    *,
+    task: Annotated[str, "name of the task", POSITIONAL],
+    train_path: Annotated[str, "rows to train on"],
+    dev_path: Annotated[str | None, "rows that decide which epoch's model is kept"] = None,
+    test_path: Annotated[str | None, "rows to report on at the end"] = None,
+    pretrained_model_path: Annotated[str | None, "checkpoint to start from"] = None,
+    config_path: Annotated[
+        str | None, "configuration of the model (default: the checkpoint's, else bert/base)"
+    ] = None,
+    output_model_path: Annotated[str, "where to write the model"] = "models/finetuned_model.bin",
+    tokenizer: Annotated[str, "name of the tokenizer, with --vocab_path"] = "bert",
+    vocab_path: Annotated[str | None, "vocabulary (default: the checkpoint's tokenizer)"] = None,
+    do_lower_case: Annotated[bool | None, "lower the case and strip accents"] = None,
+    special_tokens_path: Annotated[str | None, "JSON file of special tokens by role"] = None,
+    epochs_num: Annotated[int, "passes over the training rows, unless --total_steps is given"] = 3,
+    allow_partial: Annotated[bool, "load what fits of a checkpoint that does not fit"] = False,
+    resume_from_checkpoint: Annotated[str | None, "checkpoint of this run to go on from"] = None,
+    log_path: Annotated[str | None, "file for reports as JSON lines"] = None,
+    tensorboard_path: Annotated[str | None, "folder for TensorBoard"] = None,
+    plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
+    settings: Annotated[dict[str, Any], Settings],
+    overrides: Overrides,
+) -> None:
+    """Train a model for a task, from a checkpoint or from the start.
+
+    The result is a folder that carries weights, configuration, tokenizer and labels: inference
+    needs nothing else. Batches hold rows of similar length; the best epoch on --dev_path is kept.
+    """
+    for file in plugin or ():
+        load_plugin(file)
+    if epochs_num < 1:
+        raise ConfigError([f"--epochs_num {epochs_num}: must be at least 1."])
+    job, overrides = plan_task(task, overrides)
+    config = _config_path(config_path, pretrained_model_path)
+    recipe = task_recipe(job, config, overrides, dialect_of(pretrained_model_path))
+    given = {"output_model_path": output_model_path, **recipe.settings, **settings}
+    chosen = Settings(**given)
+    prepared = machine.prepare(chosen.device, chosen.precision, chosen.threads)
+    _log.info(prepared.line())
+    machine.seed_everything(chosen.seed)
+    made = choose_tokenizer(
+        tokenizer, vocab_path, do_lower_case, special_tokens_path, pretrained_model_path
+    )
+    train = job.read(train_path, {}, labelled=True)
+    labels = job.facts(train)
+    facts = {**made.facts(), **labels}
+    model = build_model(recipe, facts)
+    if pretrained_model_path is not None:
+        report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
+        _log.info("%s: %s", pretrained_model_path, report.line())
+    stream = _stream(train, made, recipe, facts, chosen)
+    _log.info("%s: %d rows, %s", train_path, len(train.texts), labels)
+    chosen = _by_epochs(given, stream, epochs_num)
+    evaluation = None
+    if dev_path is not None:
+        dev = _stream(job.read(dev_path, facts, labelled=True), made, recipe, facts, chosen)
+        evaluation = Evaluation(data=dev, best_by=job.best_by, highest=job.highest)
+    contents = Contents(
+        config=dump_yaml({**recipe.config, "task": task, "facts": labels}),
+        save_tokenizer=made.save,
+    )
+    Trainer(
+        model,
+        stream,
+        chosen,
+        optimizer=recipe.optimizer.build(),
+        schedule=recipe.schedule.build(chosen.facts()),
+        engine=SingleDevice(
+            prepared.device, precision=prepared.precision, max_grad_norm=chosen.max_grad_norm
+        ),
+        contents=contents,
+        evaluation=evaluation,
+        writers=writers(log_path, tensorboard_path),
+        numbered=False,
+    ).run(resume_from_checkpoint)
+    if test_path is not None:
+        _test(job, model, recipe, made, facts, test_path, chosen)
+
+
+def plan_task(name: str, overrides: Mapping[str, Any]) -> tuple[Task, dict[str, Any]]:
+    """The task and the keys that it does not ask for."""
+    planner = Planner({**overrides, "task": name})
+    plan = planner.choice("task", Task)
+    rest = {key: value for key, value in overrides.items() if key not in planner.asked()}
+    planner.finish(also_known=rest)
+    assert plan is not None
+    return plan.build(), rest
+
+
+def task_recipe(
+    task: Task, config: str | Path, overrides: Mapping[str, Any], dialect: Any
+) -> Recipe:
+    """A model's configuration with the task's head and data processor."""
+    base = read_recipe(config, dialect=dialect)
+    body = body_keys(base.config, task.target)
+    body |= {"target": [task.target], "data_processor": task.processor}
+    if "dialect" in base.config:
+        body["dialect"] = base.config["dialect"]
+    for note in base.notes:
+        _log.info(note)
+    return read_recipe(None, {**body, **overrides})
+
+
+def choose_tokenizer(
+    name: str,
+    vocab_path: str | None,
+    do_lower_case: bool | None,
+    special_tokens_path: str | None,
+    checkpoint: str | None,
+) -> Tokenizer:
+    """The checkpoint's tokenizer, or the one that the flags describe.
+
+    Raises:
+        UserError: neither is there, or they differ.
+    """
+    own = None
+    if checkpoint is not None and not is_legacy_checkpoint(checkpoint):
+        own = load(require_folder(checkpoint) / "tokenizer")
+    if vocab_path is None:
+        if own is None:
+            raise UserError("--vocab_path is needed: no checkpoint brings its tokenizer along.")
+        return own
+    config: dict[str, Any] = {"tokenizer": name, "vocab_path": vocab_path}
+    if do_lower_case is not None:
+        config["do_lower_case"] = do_lower_case
+    if special_tokens_path is not None:
+        config["special_tokens"] = read_special_tokens(special_tokens_path)
+    planner = Planner(config, "command line")
+    plan = planner.choice("tokenizer", Tokenizer)
+    planner.finish()
+    assert plan is not None, tokenizers
+    made = plan.build()
+    if own is not None and made.fingerprint() != own.fingerprint():
+        raise UserError(
+            f"{checkpoint} was trained with the tokenizer '{own.kind}' of {own.vocab_size} tokens, "
+            f"the flags describe '{made.kind}' of {made.vocab_size} tokens, and the two differ; "
+            "leave --tokenizer, --vocab_path and --do_lower_case out to use the checkpoint's."
+        )
+    return made
+
+
+def make_store(tokenizer: Tokenizer, examples: Examples) -> Store:
+    """The rows, tokenised, in memory."""
+    return Store.in_memory(tokenizer, examples.texts, examples.columns)
+
+
+def _config_path(given: str | None, checkpoint: str | None) -> str | Path:
+    if given is not None:
+        return given
+    if checkpoint is not None and not is_legacy_checkpoint(checkpoint):
+        return require_folder(checkpoint) / MARKER
+    return "models/bert/base_config.json"
+
+
+def _stream(
+    examples: Examples,
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    facts: Mapping[str, Any],
+    settings: Settings,
+) -> BucketStream:
+    return BucketStream(
+        make_store(tokenizer, examples),
+        build_processor(recipe, facts),
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+    )
+
+
+def build_processor(recipe: Recipe, facts: Mapping[str, Any]) -> Processor:
+    """The recipe's data processor."""
+    assert recipe.processor is not None, "a task names its processor"
+    return recipe.processor.build(facts)
+
+
+def _by_epochs(given: Mapping[str, Any], stream: BucketStream, epochs: int) -> Settings:
+    """Settings in epochs: how long to train, and when to evaluate and save."""
+    accumulation = given.get("accumulation_steps", 1)
+    an_epoch = max(1, stream.count(1) // accumulation)
+    return Settings(
+        **{
+            "total_steps": -(-stream.count(epochs) // accumulation),
+            "save_checkpoint_steps": an_epoch,
+            **given,
+        }
+    )
+
+
+def _test(
+    task: Task,
+    model: Model,
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    facts: Mapping[str, Any],
+    path: str,
+    settings: Settings,
+) -> None:
+    """Report on further rows with the model that was kept."""
+    load_pretrained(model, settings.output_model_path)
+    examples = task.read(path, facts, labelled=True)
+    outputs = predict(
+        task,
+        model,
+        make_store(tokenizer, examples),
+        build_processor(recipe, facts),
+        batch_size=settings.batch_size,
+    )
+    for line in task.summary(outputs, examples):
+        _log.info("%s: %s", path, line)

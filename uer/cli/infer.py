@@ -1,0 +1,118 @@
+"""`uer infer TASK`: predict with a trained model; `inference/run_<task>_infer.py` are scripts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from uer.cli.finetune import (
+    build_processor,
+    choose_tokenizer,
+    make_store,
+    plan_task,
+    task_recipe,
+)
+from uer.cli.flags import POSITIONAL, Overrides
+from uer.errors import UserError
+from uer.interop.legacy_checkpoint import is_legacy_checkpoint
+from uer.interop.pretrained import dialect_of, load_pretrained, require_folder
+from uer.recipe import Recipe, read_recipe
+from uer.registry import load_plugin
+from uer.tasks.base import Task
+from uer.training import machine
+from uer.training.checkpoint import MARKER
+from uer.training.predict import predict
+from uer.training.settings import Precision
+
+_log = logging.getLogger(__name__)
+
+
+def infer(
+    *,
+    task: Annotated[str, "name of the task", POSITIONAL],
+    load_model_path: Annotated[str, "checkpoint of the task"],
+    test_path: Annotated[str, "rows to predict"],
+    prediction_path: Annotated[str, "file to write predictions to"],
+    config_path: Annotated[str | None, "configuration (default: the checkpoint's)"] = None,
+    tokenizer: Annotated[str, "name of the tokenizer, with --vocab_path"] = "bert",
+    vocab_path: Annotated[str | None, "vocabulary (default: the checkpoint's tokenizer)"] = None,
+    do_lower_case: Annotated[bool | None, "lower the case and strip accents"] = None,
+    special_tokens_path: Annotated[str | None, "JSON file of special tokens by role"] = None,
+    labels_num: Annotated[int | None, "classes (default: what the checkpoint says)"] = None,
+    batch_size: Annotated[int, "rows of a batch"] = 64,
+    device: Annotated[str, "auto, cpu, cuda, cuda:<n> or mps"] = "auto",
+    precision: Annotated[Precision, "arithmetic of the forward pass"] = "auto",
+    threads: Annotated[int | None, "threads of the CPU; by default what torch chooses"] = None,
+    plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
+    overrides: Overrides,
+) -> None:
+    """Predict with a trained model.
+
+    A checkpoint of ours carries configuration, tokenizer and labels, so --load_model_path is
+    enough. For a checkpoint of the predecessors give --config_path, --vocab_path and --labels_num.
+    """
+    for file in plugin or ():
+        load_plugin(file)
+    if batch_size < 1:
+        raise UserError(f"--batch_size {batch_size}: must be at least 1.")
+    job, overrides = plan_task(task, overrides)
+    recipe = _recipe(job, task, load_model_path, config_path, overrides)
+    prepared = machine.prepare(device, precision, threads)
+    _log.info(prepared.line())
+    made = choose_tokenizer(
+        tokenizer, vocab_path, do_lower_case, special_tokens_path, load_model_path
+    )
+    facts = {**made.facts(), **_labels(recipe.facts, labels_num, load_model_path)}
+    model = recipe.model.build(facts).to(prepared.device)
+    report = load_pretrained(model, load_model_path)
+    if report.missing:
+        raise UserError(
+            f"{load_model_path} holds no trained head for the task '{task}' "
+            f"({report.line()[:-1]}); fine-tune it first."
+        )
+    examples = job.read(test_path, facts, labelled=False)
+    outputs = predict(
+        job,
+        model,
+        make_store(made, examples),
+        build_processor(recipe, facts),
+        batch_size=batch_size,
+    )
+    job.write(outputs, prediction_path)
+    _log.info("%s: %d predictions.", prediction_path, len(examples.texts))
+
+
+def _recipe(
+    task: Task, name: str, checkpoint: str, config_path: str | None, overrides: Mapping[str, Any]
+) -> Recipe:
+    """The checkpoint's own recipe, or that of a configuration with the task's head."""
+    if is_legacy_checkpoint(checkpoint):
+        if config_path is None:
+            raise UserError(
+                f"{checkpoint} is a checkpoint of the predecessors, which says nothing about its "
+                "model; give --config_path."
+            )
+        return task_recipe(task, config_path, overrides, dialect_of(checkpoint))
+    recipe = read_recipe(require_folder(checkpoint) / MARKER, overrides)
+    trained_for = recipe.config.get("task")
+    if trained_for != name:
+        what = f"was trained for the task '{trained_for}'" if trained_for else "is pre-trained only"
+        raise UserError(f"{checkpoint} {what}, not for '{name}'; fine-tune it first.")
+    if config_path is not None:
+        _log.info("--config_path has no effect: the checkpoint carries its configuration.")
+    return recipe
+
+
+def _labels(known: Mapping[str, Any], given: int | None, checkpoint: str) -> dict[str, Any]:
+    if given is None:
+        if "labels_num" not in known and Path(checkpoint).is_file():
+            raise UserError("--labels_num is needed: a checkpoint of the predecessors has none.")
+        return dict(known)
+    if known.get("labels_num", given) != given:
+        raise UserError(
+            f"--labels_num {given}: the checkpoint has {known['labels_num']} classes; leave the "
+            "flag out."
+        )
+    return {**known, "labels_num": given}

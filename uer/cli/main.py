@@ -1,0 +1,71 @@
+"""The console script ``uer`` and what the entry scripts share.
+
+Commands are imported when they are called, so help and completion never wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from uer import __version__
+from uer.cli import flags
+from uer.errors import UserError, did_you_mean
+
+# name on the command line → module, function, what it does
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "preprocess": ("uer.cli.preprocess", "preprocess", "tokenise a corpus into a data set"),
+    "pretrain": ("uer.cli.pretrain", "pretrain", "pre-train a model on a data set"),
+    "finetune": ("uer.cli.finetune", "finetune", "train a model for a task: uer finetune TASK"),
+    "infer": ("uer.cli.infer", "infer", "predict with a trained model: uer infer TASK"),
+    "vocab": ("uer.cli.vocab", "vocab", "build a vocabulary from a corpus"),
+    "list": ("uer.cli.list", "list_parts", "name the parts a configuration can choose"),
+    "explain": ("uer.cli.explain", "explain", "show a part's parameters: uer explain NAME"),
+    "inspect": ("uer.cli.inspect", "inspect_model", "show an assembled model: uer inspect CONFIG"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``uer COMMAND …``.
+
+    Returns:
+        The exit status: 0, or 2 after a user's mistake.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        sys.stdout.write(_overview())
+        return 0
+    if words[0] in ("-V", "--version"):
+        sys.stdout.write(f"uer {__version__}\n")
+        return 0
+    return run(words[0], words[1:], f"uer {words[0]}")
+
+
+def run(command: str, argv: Sequence[str], prog: str) -> int:
+    """Call a command and turn a user's mistake into one sentence on the error stream."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        if command not in COMMANDS:
+            raise UserError(f"uer has no command '{command}'{did_you_mean(command, COMMANDS)}")
+        module, function, _ = COMMANDS[command]
+        flags.call(getattr(importlib.import_module(module), function), argv, prog)
+    except UserError as error:
+        sys.stderr.write(f"{prog}: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{prog}: interrupted.\n")
+        return 130
+    return 0
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = "".join(f"  {name:<{width}}  {text}\n" for name, (_, _, text) in COMMANDS.items())
+    return f"usage: uer COMMAND [flags]\n\n{lines}\n`uer COMMAND --help` lists a command's flags.\n"
+
+
+def console() -> None:
+    """Entry point of the console script."""
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""`preprocess.py`: from a corpus to a data set."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated, Any
+
+from tqdm import tqdm
+
+from uer.builder import Plan, Planner
+from uer.cli.flags import Overrides
+from uer.data.preprocess import Summary, Words
+from uer.data.preprocess import preprocess as run
+from uer.errors import ConfigError
+from uer.files import require_writable
+from uer.processors.base import Processor
+from uer.registry import load_plugin
+from uer.tokenizers.base import Tokenizer, read_special_tokens
+
+_log = logging.getLogger(__name__)
+
+
+def preprocess(
+    *,
+    corpus_path: Annotated[list[str], "text files of the corpus"],
+    dataset_path: Annotated[str, "folder to write the data set to"] = "dataset.pt",
+    data_processor: Annotated[
+        str, "what instances will be made; decides the corpus format"
+    ] = "bert",
+    processes_num: Annotated[int, "processes that tokenise; the result does not depend on it"] = 1,
+    words: Annotated[Words, "who says where words start, for whole-word masking"] = "tokenizer",
+    tokenizer: Annotated[str, "name of the tokenizer"] = "bert",
+    special_tokens_path: Annotated[str | None, "JSON file of special tokens by role"] = None,
+    plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
+    overrides: Overrides,
+) -> None:
+    """Tokenise a corpus into a data set that any text objective can be trained on.
+
+    Corpus formats: bert reads a sentence per line and a blank line between documents, mlm and lm a
+    document per line, cls lines of label<TAB>text[<TAB>second text].
+    """
+    for file in plugin or ():
+        load_plugin(file)
+    config = {"tokenizer": tokenizer, "data_processor": data_processor, **overrides}
+    if special_tokens_path is not None:
+        config["special_tokens"] = read_special_tokens(special_tokens_path)
+    if processes_num < 1:
+        raise ConfigError([f"processes_num: {processes_num} is not positive."])
+    tokens, instances = plan_data(config)
+    made: Tokenizer = tokens.build()
+    instances.build(made.facts())  # a processor that refuses its values does so now
+    require_writable(dataset_path, "meta.json")
+    with tqdm(unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
+        summary = run(
+            corpus_path,
+            dataset_path,
+            tokenizer=made,
+            corpus_format=instances.part.corpus,
+            processes=processes_num,
+            words=words,
+            processor={"name": instances.name, "options": instances.values},
+            on_progress=lambda so_far: _advance(bar, so_far),
+        )
+    _report(summary, dataset_path)
+
+
+def plan_data(config: dict[str, Any]) -> tuple[Plan[Tokenizer], Plan[Processor]]:
+    """Plans of the tokenizer and of the data processor.
+
+    Raises:
+        ConfigError: everything that is wrong with the keys.
+    """
+    planner = Planner(config, "command line")
+    tokens = planner.choice("tokenizer", Tokenizer)
+    instances = planner.choice("data_processor", Processor)
+    planner.finish()
+    assert tokens is not None and instances is not None
+    return tokens, instances
+
+
+def _advance(bar: Any, summary: Summary) -> None:
+    bar.total = summary.total_bytes
+    bar.update(summary.bytes - bar.n)
+
+
+def _report(summary: Summary, dataset_path: str) -> None:
+    rate = summary.total_bytes / 1e6 / max(summary.seconds, 1e-9)
+    _log.info(
+        "%s: %s documents, %s sentences, %s tokens (%.2f %% unknown) in %.1f s, %.1f MB/s.",
+        dataset_path,
+        f"{summary.documents:,}",
+        f"{summary.sentences:,}",
+        f"{summary.tokens:,}",
+        100 * summary.unknown_rate,
+        summary.seconds,
+        rate,
+    )
+    if summary.empty_sentences:
+        _log.info("%d sentences gave no token and are not in it.", summary.empty_sentences)

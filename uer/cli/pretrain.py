@@ -1,0 +1,191 @@
+"""`pretrain.py`: train a model's objectives on a data set."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from uer.cli.flags import Overrides
+from uer.config import dump_yaml
+from uer.data.store import Store
+from uer.data.stream import Packing, TextStream
+from uer.errors import ConfigError, UserError
+from uer.interop.pretrained import checkpoint_config, dialect_of, load_pretrained
+from uer.model import Model
+from uer.recipe import Recipe, read_recipe
+from uer.registry import load_plugin
+from uer.tokenizers.base import Tokenizer, read_vocabulary
+from uer.training import machine
+from uer.training.checkpoint import MARKER, Contents
+from uer.training.engine import SingleDevice
+from uer.training.evaluation import Evaluation
+from uer.training.progress import JsonLines, TensorBoard, Writer
+from uer.training.settings import Settings
+from uer.training.trainer import Trainer
+
+_log = logging.getLogger(__name__)
+
+
+def pretrain(
+    *,
+    dataset_path: Annotated[str, "data set made by preprocess.py"] = "dataset.pt",
+    config_path: Annotated[
+        str | None, "configuration of the model (default: the checkpoint's, else bert/base)"
+    ] = None,
+    pretrained_model_path: Annotated[str | None, "checkpoint to start from"] = None,
+    resume_from_checkpoint: Annotated[str | None, "checkpoint of this run to go on from"] = None,
+    eval_dataset_path: Annotated[str | None, "data set to evaluate on"] = None,
+    packing: Annotated[
+        Packing, "documents share rows unseen by each other, joined, or have their own (off)"
+    ] = "documents",
+    labels_num: Annotated[
+        int | None, "classes of target cls (default: counted in the data)"
+    ] = None,
+    vocab_path: Annotated[str | None, "vocabulary the data set must have been made with"] = None,
+    allow_partial: Annotated[bool, "load what fits of a checkpoint that does not fit"] = False,
+    log_path: Annotated[str | None, "file for reports as JSON lines"] = None,
+    tensorboard_path: Annotated[str | None, "folder for TensorBoard"] = None,
+    plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
+    settings: Annotated[dict[str, Any], Settings],
+    overrides: Overrides,
+) -> None:
+    """Pre-train a model on a data set.
+
+    The configuration chooses the parts, the data set carries the tokenizer. Checkpoints are
+    folders `<output_model_path>-<step>`, and there is always one at the end.
+    """
+    for file in plugin or ():
+        load_plugin(file)
+    store = Store.open(dataset_path)
+    tokenizer = _tokenizer(store, vocab_path, dataset_path)
+    recipe = read_recipe(
+        _config_path(config_path, resume_from_checkpoint or pretrained_model_path),
+        _without_tokenizer(overrides),
+        defaults=_made_for(store),
+        dialect=dialect_of(pretrained_model_path),
+    )
+    for note in recipe.notes:
+        _log.info(note)
+    chosen = Settings(**{**recipe.settings, **settings})
+    prepared = machine.prepare(chosen.device, chosen.precision, chosen.threads)
+    _log.info(prepared.line())
+    machine.seed_everything(chosen.seed)
+    facts = {**tokenizer.facts(), **recipe.facts, **_labels(store, labels_num)}
+    model = build_model(recipe, facts)
+    if pretrained_model_path is not None:
+        report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
+        _log.info("%s: %s", pretrained_model_path, report.line())
+    stream = _stream(store, recipe, model, chosen, packing, facts)
+    _log.info("%s: %s", dataset_path, _figures(stream.report()))
+    evaluation = None
+    if eval_dataset_path is not None:
+        held_out = Store.open(eval_dataset_path)
+        held_out.require_tokenizer(tokenizer)
+        evaluation = Evaluation(data=_stream(held_out, recipe, model, chosen, packing, facts))
+    config = {**recipe.config, "facts": {**recipe.facts, **_labels(store, labels_num)}}
+    trainer = Trainer(
+        model,
+        stream,
+        chosen,
+        optimizer=recipe.optimizer.build(),
+        schedule=recipe.schedule.build(chosen.facts()),
+        engine=SingleDevice(
+            prepared.device, precision=prepared.precision, max_grad_norm=chosen.max_grad_norm
+        ),
+        contents=Contents(config=dump_yaml(config), save_tokenizer=tokenizer.save),
+        evaluation=evaluation,
+        writers=writers(log_path, tensorboard_path),
+    )
+    trainer.run(resume_from_checkpoint)
+
+
+def build_model(recipe: Recipe, facts: Mapping[str, Any]) -> Model:
+    """The model of a recipe, with at least one target.
+
+    Raises:
+        ConfigError: there is nothing to train it for.
+    """
+    model = recipe.model.build(facts)
+    if not model.objectives:
+        raise ConfigError(["target: the configuration names none, so there is nothing to train."])
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    _log.info("model of %s parameters: %s", f"{parameters:,}", ", ".join(model.objectives))
+    return model
+
+
+def writers(log_path: str | None, tensorboard_path: str | None) -> list[Writer]:
+    """Where reports go besides the console."""
+    found: list[Writer] = []
+    if log_path is not None:
+        found.append(JsonLines(log_path))
+    if tensorboard_path is not None:
+        found.append(TensorBoard(tensorboard_path))
+    return found
+
+
+def _config_path(given: str | None, checkpoint: str | None) -> str | Path:
+    if given is not None:
+        return given
+    if checkpoint is not None and Path(checkpoint).is_dir():
+        checkpoint_config(checkpoint)
+        return Path(checkpoint) / MARKER
+    return "models/bert/base_config.json"
+
+
+def _tokenizer(store: Store, vocab_path: str | None, dataset_path: str) -> Tokenizer:
+    """The data set's tokenizer; a vocabulary given besides must be the same."""
+    tokenizer = store.tokenizer()
+    if vocab_path is not None and read_vocabulary(vocab_path) != tokenizer.vocabulary:
+        raise UserError(
+            f"{dataset_path} was made with another vocabulary than {vocab_path}; leave "
+            "--vocab_path out to use the data set's own, or preprocess the corpus again."
+        )
+    return tokenizer
+
+
+def _without_tokenizer(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The data set carries its tokenizer; flags that describe one were given to preprocess.py."""
+    described = ("tokenizer", "do_lower_case")
+    return {key: value for key, value in overrides.items() if key not in described}
+
+
+def _made_for(store: Store) -> dict[str, Any]:
+    """What preprocessing was told about instances."""
+    made_for = store.meta.processor or {}
+    return {"data_processor": made_for.get("name"), **made_for.get("options", {})}
+
+
+def _labels(store: Store, labels_num: int | None) -> dict[str, int]:
+    """How many classes the rows of the data set have."""
+    if labels_num is not None:
+        return {"labels_num": labels_num}
+    if "label" not in store.columns:
+        return {}
+    return {"labels_num": int(store.columns["label"].max()) + 1}
+
+
+def _stream(
+    store: Store,
+    recipe: Recipe,
+    model: Model,
+    settings: Settings,
+    packing: Packing,
+    facts: Mapping[str, Any],
+) -> TextStream:
+    if recipe.processor is None:
+        raise ConfigError(["data_processor: the configuration names none; choose one."])
+    processor = recipe.processor.build(facts)
+    return TextStream(
+        store,
+        processor,
+        batch_size=settings.batch_size,
+        seq_length=processor.seq_length,
+        packing=packing if model.packable else "off",
+        seed=settings.seed,
+    )
+
+
+def _figures(report: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:,.10g}" for name, value in report.items())

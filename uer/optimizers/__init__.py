@@ -1,0 +1,1 @@
+"""Optimizers, one name one file."""

@@ -1,0 +1,1 @@
+"""Fine-tuning and inference tasks, one name one file."""

@@ -1,0 +1,164 @@
+"""Sums of losses and metrics: over a window of training, or over a whole evaluation set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from uer.batch import Batch
+from uer.errors import ConfigError, DataError
+from uer.score import Score
+from uer.training.engine import Engine, Trainable
+
+
+class EvaluationData(Protocol):
+    """Batches that are looked at as a whole, again and again."""
+
+    def once(self) -> Iterator[Batch]:
+        """All batches, from the first."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What is measured while training, and which checkpoint is the best.
+
+    Args:
+        data: the evaluation set.
+        best_by: the figure that decides: ``loss``, ``<target>.loss`` or ``<target>.<metric>``.
+        highest: the best is the highest; by default the lowest.
+    """
+
+    data: EvaluationData
+    best_by: str = "loss"
+    highest: bool = False
+
+    def value(self, figures: Mapping[str, float]) -> float:
+        """The figure that decides.
+
+        Raises:
+            ConfigError: no target reports it.
+        """
+        if self.best_by not in figures:
+            raise ConfigError(
+                [f"best_by {self.best_by}: the evaluation reports {', '.join(sorted(figures))}."]
+            )
+        return figures[self.best_by]
+
+    def better(self, value: float, best: float | None) -> bool:
+        """Whether a value beats the best one so far; what is not a number never does."""
+        if value != value:
+            return False
+        if best is None or best != best:
+            return True
+        return value > best if self.highest else value < best
+
+
+class Window:
+    """Sums and weights by figure, on the device until somebody asks.
+
+    Args:
+        device: where the figures are.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._dtype = torch.float32 if device.type == "mps" else torch.float64
+        self._device = device
+        self._sums: dict[str, torch.Tensor] = {}
+
+    def add(
+        self,
+        scores: Mapping[str, Score],
+        weights: Mapping[str, torch.Tensor],
+        *,
+        unless: torch.Tensor | None = None,
+    ) -> None:
+        """Add a batch.
+
+        Args:
+            scores: of each target.
+            weights: [] items of each target.
+            unless: [] where it is 1 the batch does not count (its update was skipped).
+        """
+        for name, pair in _ratios(scores, weights):
+            values = torch.stack([part.detach().to(self._device, self._dtype) for part in pair])
+            if unless is not None:
+                values = torch.where(unless > 0, torch.zeros_like(values), values)
+            self._sums[name] = self._sums[name] + values if name in self._sums else values
+
+    def figures(self, engine: Engine, loss_weights: Mapping[str, float]) -> dict[str, float]:
+        """Means of all figures, and ``loss``: the weighted sum of the targets' losses.
+
+        Figures without any item are left out.
+        """
+        if not self._sums:
+            return {}
+        sums = engine.sum_over_ranks(torch.stack(list(self._sums.values()))).tolist()
+        means = {
+            name: total / weight
+            for name, (total, weight) in zip(self._sums, sums, strict=True)
+            if weight
+        }
+        losses = [
+            weight * means[f"{target}.loss"]
+            for target, weight in loss_weights.items()
+            if f"{target}.loss" in means
+        ]
+        return {"loss": sum(losses), **means} if losses else means
+
+    def state(self) -> dict[str, tuple[float, float]]:
+        """Everything as numbers, for a checkpoint."""
+        values = {name: pair.tolist() for name, pair in self._sums.items()}
+        return {name: (total, weight) for name, (total, weight) in values.items()}
+
+    def load_state(self, state: Mapping[str, tuple[float, float]]) -> None:
+        """Restore what `state` returned."""
+        self._sums = {
+            name: torch.tensor(pair, dtype=self._dtype, device=self._device)
+            for name, pair in state.items()
+        }
+
+    def clear(self) -> None:
+        """Start anew."""
+        self._sums.clear()
+
+
+def evaluate(engine: Engine, model: Trainable, data: EvaluationData) -> dict[str, float]:
+    """Losses and metrics over a whole set, without a gradient and without dropout.
+
+    Args:
+        engine: runs the model, which is left in training mode.
+        model: the same model, for what it knows of its targets.
+        data: the set.
+
+    Returns:
+        ``loss``, ``<target>.loss`` and ``<target>.<metric>``.
+
+    Raises:
+        DataError: the set is empty.
+    """
+    window = Window(engine.device)
+    engine.model.eval()
+    try:
+        with torch.no_grad():
+            for batch in data.once():
+                there = batch.to(engine.device, non_blocking=True)
+                window.add(engine.forward(there), model.weights(there))
+    finally:
+        engine.model.train()
+    figures = window.figures(engine, model.loss_weights)
+    if not figures:
+        raise DataError("the evaluation data holds no item that a target could score.")
+    return figures
+
+
+def _ratios(
+    scores: Mapping[str, Score], weights: Mapping[str, torch.Tensor]
+) -> Iterator[tuple[str, tuple[torch.Tensor, torch.Tensor]]]:
+    for target, score in scores.items():
+        yield f"{target}.loss", (score.loss_sum, weights[target])
+        for metric, ratio in score.metrics.items():
+            yield f"{target}.{metric}", (ratio.total, ratio.weight)

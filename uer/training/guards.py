@@ -1,0 +1,134 @@
+"""What may go wrong in a run that goes well: gradients that are not finite, and signals."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+
+from uer.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+Positions = list[dict[str, int]]
+
+
+class NonFiniteGuard:
+    """Counts updates that were skipped because their gradients were not finite.
+
+    Whether an update was skipped is known on the device; it is read one update later, so that the
+    host never waits for work that it has just given out.
+
+    Args:
+        limit: this many in a row end the run.
+        skipped: skipped updates so far.
+        in_a_row: of these, the last ones without a good one between.
+    """
+
+    def __init__(self, limit: int, skipped: int = 0, in_a_row: int = 0) -> None:
+        self.limit, self.skipped, self.in_a_row = limit, skipped, in_a_row
+        self._pending: tuple[int, _LateNumber, Positions] | None = None
+
+    def watch(self, step: int, skipped: torch.Tensor, positions: Positions) -> None:
+        """Follow an update; what is found out concerns the one before.
+
+        Args:
+            step: the update, from 1.
+            skipped: [] 1 if it was skipped, else 0.
+            positions: where in the data its micro-batches began.
+
+        Raises:
+            UserError: too many were skipped in a row.
+        """
+        late = _LateNumber(skipped)
+        self.flush()
+        self._pending = (step, late, positions)
+
+    def flush(self) -> None:
+        """Find out about the last update now.
+
+        Raises:
+            UserError: too many were skipped in a row.
+        """
+        if self._pending is None:
+            return
+        step, number, positions = self._pending
+        self._pending = None
+        if not number.read():
+            self.in_a_row = 0
+            return
+        self.skipped += 1
+        self.in_a_row += 1
+        logger.warning(
+            "update %d was skipped: its gradients are not finite; its data began at %s",
+            step,
+            positions,
+        )
+        if self.in_a_row >= self.limit:
+            raise UserError(
+                f"{self.in_a_row} updates in a row up to update {step} had gradients that are not "
+                "finite; lower --learning_rate, raise --warmup, or use --precision fp32, and "
+                f"resume from the last checkpoint (the data of the last one began at {positions})."
+            )
+
+
+class _LateNumber:
+    """A number of the device that is on its way to the host."""
+
+    def __init__(self, value: torch.Tensor) -> None:
+        self._event: Any = None
+        self._value = value
+        if value.device.type == "cuda":
+            self._value = torch.empty((), dtype=value.dtype, pin_memory=True)
+            self._value.copy_(value, non_blocking=True)
+            self._event = torch.cuda.Event()
+            self._event.record()
+
+    def read(self) -> float:
+        if self._event is not None:
+            self._event.synchronize()
+        return float(self._value)
+
+
+class Interruption:
+    """While entered, SIGTERM and the first SIGINT ask the run to end after the current update.
+
+    A second SIGINT stops at once. Outside the main thread Python delivers no signals, so nothing
+    is installed there.
+
+    Attributes:
+        signal: what arrived, or None.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._remember)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def exit_status(self) -> int:
+        """What a shell reports of a process that this signal ended: 143 (TERM) or 130 (INT)."""
+        return 128 + (self.signal or 0)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        # No logging here: the signal may have come in the middle of a write to the same stream.
+        self.signal = signal.Signals(number)
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,94 @@
+"""How a run is trained: the numbers that belong to no part of the model.
+
+The names are the predecessors'. ``total_steps``, warm-up and schedules count updates, whatever the
+accumulation is. Every field is a command-line flag of the same name; its annotation is the help.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Annotated, Literal, get_args
+
+from uer.errors import ConfigError
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of a run.
+
+    Raises:
+        ConfigError: all values that cannot be, each with its flag.
+    """
+
+    output_model_path: Annotated[str, "where checkpoints are written"]
+    total_steps: Annotated[int, "updates to train for"] = 100_000
+    save_checkpoint_steps: Annotated[
+        int, "updates between checkpoints; there is one at the end"
+    ] = 10_000
+    keep_checkpoints: Annotated[int, "how many of the last to keep beside the best; 0: all"] = 0
+    report_steps: Annotated[int, "updates between reports"] = 100
+    eval_steps: Annotated[int, "updates between evaluations; 0: only at checkpoints"] = 0
+    batch_size: Annotated[int, "rows of a micro-batch, per process"] = 32
+    accumulation_steps: Annotated[int, "micro-batches of an update"] = 1
+    learning_rate: Annotated[float, "peak learning rate"] = 2e-5
+    max_grad_norm: Annotated[float, "gradients are clipped to this norm; 0: never"] = 1.0
+    max_skipped_updates: Annotated[
+        int, "stop after this many updates in a row whose gradients are not finite"
+    ] = 10
+    seed: Annotated[int, "seed of everything random"] = 7
+    precision: Annotated[
+        Precision, "arithmetic of the forward pass; auto: what the device does well"
+    ] = "auto"
+    device: Annotated[str, "auto, cpu, cuda, cuda:<n> or mps"] = "auto"
+    threads: Annotated[int | None, "threads of the CPU; by default what torch chooses"] = None
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"--{name} {getattr(self, name)}: {rule}."
+            for name, (holds, rule) in self._rules().items()
+            if not holds
+        ]
+        if problems:
+            raise ConfigError(problems)
+
+    def _rules(self) -> dict[str, tuple[bool, str]]:
+        """For every checked field: whether its value is good, and what a good value is."""
+        counts = ("total_steps", "save_checkpoint_steps", "report_steps", "batch_size")
+        counts += ("accumulation_steps", "max_skipped_updates")
+        at_least_one = {name: (getattr(self, name) >= 1, "must be at least 1") for name in counts}
+        not_negative = {
+            name: (getattr(self, name) >= 0, "must not be negative")
+            for name in ("keep_checkpoints", "eval_steps")
+        }
+        return {
+            **at_least_one,
+            **not_negative,
+            "output_model_path": (bool(self.output_model_path), "name a place to write to"),
+            "learning_rate": (_positive(self.learning_rate), "must be a positive number"),
+            "max_grad_norm": (
+                self.max_grad_norm == 0 or _positive(self.max_grad_norm),
+                "must be a positive number, or 0 for no clipping",
+            ),
+            "seed": (0 <= self.seed < 2**32, "must lie between 0 and 2^32 - 1"),
+            "threads": (self.threads is None or self.threads >= 1, "must be at least 1"),
+            "precision": (self.precision in get_args(Precision), "choose auto, fp32, bf16 or fp16"),
+        }
+
+    def facts(self) -> dict[str, float]:
+        """What schedules ask for."""
+        return {"total_steps": self.total_steps, "learning_rate": self.learning_rate}
+
+    def differences(self, other: dict[str, object]) -> list[str]:
+        """What differs from the settings of another run, as ``"seed 7 (was 8)"``."""
+        return [
+            f"{field.name} {getattr(self, field.name)} (was {other[field.name]})"
+            for field in fields(self)
+            if field.name in other and other[field.name] != getattr(self, field.name)
+        ]
+
+
+def _positive(value: float) -> bool:
+    return math.isfinite(value) and value > 0

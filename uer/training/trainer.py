@@ -1,0 +1,350 @@
+"""The training loop: one for every model, objective and engine.
+
+An update fetches its micro-batches first, adds each target's items over them and over all ranks,
+and only then back-propagates every loss sum divided by that total. So accumulation, ranks and
+micro-batches of unequal size give the gradient of one big batch, for several targets at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import nn
+
+from uer.batch import Batch
+from uer.errors import CheckpointError, DataError, UserError
+from uer.layers.dropout import POOL
+from uer.optimizers.base import Optimizer
+from uer.schedules.base import Schedule
+from uer.score import Ratio, Score
+from uer.training.checkpoint import (
+    Contents,
+    Progress,
+    TrainerState,
+    load_trainer_state,
+    load_weights,
+)
+from uer.training.engine import Engine, StepReport, Trainable
+from uer.training.evaluation import Evaluation, Window, evaluate
+from uer.training.guards import Interruption, NonFiniteGuard, Positions
+from uer.training.machine import random_state, set_random_state
+from uer.training.progress import Bar, Console, Meter, Writer
+from uer.training.saver import Saver
+from uer.training.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Stream(Protocol):
+    """Batches without end."""
+
+    def next(self) -> Batch:
+        """The next batch of this process; StopIteration if there is none at all."""
+        ...
+
+    def position(self) -> dict[str, int]:
+        """Where the next batch begins."""
+        ...
+
+    def seek(self, position: dict[str, int]) -> None:
+        """Go to where `position` was."""
+        ...
+
+
+class Scored(NamedTuple):
+    """A micro-batch's scores without their graph, and the items of each target."""
+
+    scores: dict[str, Score]
+    items: dict[str, torch.Tensor]
+
+
+class Trainer:
+    """Trains a model, reports, evaluates, saves, and goes on where a run was interrupted.
+
+    The caller seeds the process (`uer.training.machine.seed_everything`) before it builds the
+    model.
+
+    Args:
+        model: an ``nn.Module`` with the methods of `Trainable`.
+        stream: the training data.
+        settings: of the run.
+        optimizer: makes the updates.
+        schedule: of the learning rate.
+        engine: runs the model; not yet prepared.
+        contents: what checkpoints carry beside numbers.
+        evaluation: what is measured at the start, while training, and at every checkpoint.
+        writers: where reports go besides the console.
+        meter: measures the speed.
+        numbered: checkpoints are called ``<output_model_path>-<step>``; otherwise the best, or
+            last, is written to the path itself (see `Saver`).
+    """
+
+    def __init__(
+        self,
+        model: Trainable,
+        stream: Stream,
+        settings: Settings,
+        *,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        engine: Engine,
+        contents: Contents,
+        evaluation: Evaluation | None = None,
+        writers: Sequence[Writer] = (),
+        meter: Meter | None = None,
+        numbered: bool = True,
+    ) -> None:
+        self.model, self.stream, self.settings = model, stream, settings
+        self.optimizer, self.schedule, self.engine = optimizer, schedule, engine
+        self.evaluation = evaluation
+        self.writers = (Console(settings.total_steps), *writers)
+        self.meter = meter or Meter()
+        self.saver = Saver(
+            settings.output_model_path,
+            contents,
+            keep=settings.keep_checkpoints,
+            numbered=numbered,
+        )
+        self.progress = Progress()
+        self.window = Window(engine.device)
+        self.guard = NonFiniteGuard(settings.max_skipped_updates)
+        self._norm = torch.zeros(())
+        self._measured: tuple[int, float] | None = None  # the last evaluation: its step, its value
+        self._saved_at = -1
+
+    def run(self, resume: str | Path | None = None) -> Progress:
+        """Train to the end.
+
+        Args:
+            resume: a checkpoint to go on from; on a CPU the result is, bit for bit, that of a run
+                that was never interrupted.
+
+        Returns:
+            How far the run is: all updates are done.
+
+        Raises:
+            SystemExit: SIGTERM (status 143) or SIGINT (130) ended the run early; the update was
+                finished and a checkpoint written.
+            UserError: the output cannot be written, the data is empty, the checkpoint does not
+                fit, or too many gradients in a row were not finite.
+        """
+        self._prepare(resume)
+        bar = Bar(self.settings.total_steps, self.progress.step)
+        try:
+            with Interruption() as interruption:
+                self._loop(interruption, bar)
+        finally:
+            bar.close()
+            for writer in self.writers:
+                writer.close()
+        if self.progress.step < self.settings.total_steps:
+            raise SystemExit(interruption.exit_status())
+        return self.progress
+
+    def _prepare(self, resume: str | Path | None) -> None:
+        module = self.model
+        assert isinstance(module, nn.Module), "a model is an nn.Module"
+        self.saver.require_writable(self.settings.total_steps)
+        rate = self.settings.learning_rate
+        self.engine.prepare(module, lambda: self.optimizer.build(self.model.decay_groups(), rate))
+        self.engine.model.train()
+        if not self.model.additive and self.settings.accumulation_steps > 1:
+            logger.warning(
+                "a target compares the rows of a batch: %d micro-batches are not one big batch",
+                self.settings.accumulation_steps,
+            )
+        if resume is not None:
+            self._restore(resume, module)
+        elif self.evaluation is not None:
+            self._evaluate(self.evaluation)
+
+    def _restore(self, folder: str | Path, module: nn.Module) -> None:
+        """Bring everything to where the checkpoint was; the random states last."""
+        state = load_trainer_state(folder)
+        if state.progress.step >= self.settings.total_steps:
+            raise UserError(
+                f"{folder} has done {state.progress.step} of {self.settings.total_steps} updates: "
+                "there is nothing left to do; raise --total_steps to train longer."
+            )
+        report = load_weights(module, folder)
+        if report.missing or report.unexpected:
+            raise CheckpointError(
+                f"{folder} cannot be resumed with this model ({report.line()[:-1]}); use the "
+                "configuration of the checkpoint, or load it as a pre-trained model instead."
+            )
+        self.engine.load_optimizer_state(state.optimizer)
+        self.engine.load_state(state.engine)
+        self.progress = state.progress
+        self.stream.seek(state.progress.position)
+        self.window.load_state(state.progress.window)
+        self.guard.skipped = state.progress.skipped
+        self.guard.in_a_row = state.progress.skipped_in_a_row
+        changed = self.settings.differences(state.settings)
+        logger.info(
+            "resumed from %s after update %d%s",
+            folder,
+            state.progress.step,
+            f"; changed since: {', '.join(changed)}" if changed else "",
+        )
+        set_random_state(state.rng)
+
+    def _loop(self, interruption: Interruption, bar: Bar) -> None:
+        settings, progress = self.settings, self.progress
+        self.meter.restart()
+        while progress.step < settings.total_steps:
+            if self.engine.any_rank(interruption.signal is not None):
+                logger.warning("the run was asked to end; it stops after update %d", progress.step)
+                break
+            self._update()
+            bar.advance()
+            if progress.step % settings.report_steps == 0:
+                self._report()
+            if settings.eval_steps and progress.step % settings.eval_steps == 0 and self.evaluation:
+                self._evaluate(self.evaluation)
+            if progress.step % settings.save_checkpoint_steps == 0:
+                self._save()
+        self.guard.flush()
+        if self._saved_at != progress.step:
+            self._save(interrupted=progress.step < settings.total_steps)
+
+    def _update(self) -> None:
+        progress = self.progress
+        POOL.advance(self.settings.seed, progress.step)
+        with self.meter.waiting():
+            batches, positions = self._fetch()
+        rate = self.settings.learning_rate * self.schedule.factor(progress.step)
+        self.meter.update(sum(batch.tokens() for batch in batches))
+        there = [batch.to(self.engine.device, non_blocking=True) for batch in batches]
+        report, scored = update(self.engine, self.model, there, rate)
+        for scores, items in scored:
+            self.window.add(scores, items, unless=report.skipped)
+        self._norm = report.grad_norm
+        progress.step += 1
+        progress.position = self.stream.position()
+        self.model.on_update(progress.step, self.settings.total_steps)
+        self.guard.watch(progress.step, report.skipped, positions)
+
+    def _fetch(self) -> tuple[list[Batch], Positions]:
+        """The micro-batches of an update, and where each began."""
+        batches, positions = [], []
+        for _ in range(self.settings.accumulation_steps):
+            positions.append(self.stream.position())
+            try:
+                batches.append(self.stream.next())
+            except StopIteration:
+                raise DataError(
+                    "the training data gave no batch: it is empty, or shorter than one batch; "
+                    "check the corpus, --seq_length and --batch_size."
+                ) from None
+        return batches, positions
+
+    def _report(self) -> None:
+        step, settings = self.progress.step, self.settings
+        tokens = torch.tensor(float(self.meter.tokens), device=self.engine.device)
+        figures = self.window.figures(self.engine, self.model.loss_weights)
+        figures["learning_rate"] = settings.learning_rate * self.schedule.factor(step - 1)
+        figures["grad_norm"] = float(self._norm)
+        if self.guard.skipped:
+            figures["skipped_updates"] = self.guard.skipped
+        everywhere = float(self.engine.sum_over_ranks(tokens))
+        figures |= self.meter.figures(settings.total_steps - step, everywhere)
+        self._write(figures)
+        self.window.clear()
+        self.meter.restart()
+
+    def _evaluate(self, evaluation: Evaluation) -> float:
+        """The deciding figure of the present model; measured once per step."""
+        step = self.progress.step
+        if self._measured is None or self._measured[0] != step:
+            with self.meter.paused():
+                figures = evaluate(self.engine, self.model, evaluation.data)
+            self._measured = step, evaluation.value(figures)
+            self._write({f"eval/{name}": figure for name, figure in figures.items()})
+        return self._measured[1]
+
+    def _write(self, figures: dict[str, float]) -> None:
+        if self.engine.is_main:
+            for writer in self.writers:
+                writer.write(self.progress.step, figures)
+
+    def _save(self, *, interrupted: bool = False) -> None:
+        """Save; an interrupted run has no time to evaluate."""
+        progress = self.progress
+        improved = None
+        if self.evaluation is not None and not interrupted:
+            value = self._evaluate(self.evaluation)
+            improved = self.evaluation.better(value, progress.best)
+            if improved:
+                progress.best_step, progress.best = progress.step, value
+        self.guard.flush()
+        with self.meter.paused():
+            place = self.saver.save(
+                self.engine, self._state(), improved=improved, interrupted=interrupted
+            )
+        self._saved_at = progress.step
+        if place is not None:
+            logger.info("checkpoint written to %s", place)
+
+    def _state(self) -> TrainerState:
+        progress = self.progress
+        progress.window = self.window.state()
+        progress.skipped, progress.skipped_in_a_row = self.guard.skipped, self.guard.in_a_row
+        return TrainerState(
+            progress=progress,
+            settings=asdict(self.settings),
+            optimizer=self.engine.optimizer_state(),
+            rng=random_state(),
+            engine=self.engine.state(),
+        )
+
+
+def update(
+    engine: Engine, model: Trainable, batches: Sequence[Batch], learning_rate: float
+) -> tuple[StepReport, list[Scored]]:
+    """One update; the host waits for nothing.
+
+    Args:
+        engine: runs the model.
+        model: the same model, for what it knows of its targets.
+        batches: the micro-batches, on the engine's device.
+        learning_rate: of this update.
+
+    Returns:
+        What the update was like, and the scores of each micro-batch.
+    """
+    items = [model.weights(batch) for batch in batches]
+    shares = _shares(engine, model, items)
+    scored = []
+    for number, (batch, counts) in enumerate(zip(batches, items, strict=True), start=1):
+        scores = engine.forward(batch)
+        losses = [shares[name] * score.loss_sum for name, score in scores.items()]
+        engine.backward(torch.stack(losses).sum(), last=number == len(batches))
+        scored.append(Scored(_without_graph(scores), counts))
+    return engine.step(learning_rate), scored
+
+
+def _shares(
+    engine: Engine, model: Trainable, items: Sequence[dict[str, torch.Tensor]]
+) -> dict[str, torch.Tensor]:
+    """λ divided by the items of the whole update, per target; 0 where there is no item."""
+    names = list(model.loss_weights)
+    sums = torch.stack([torch.stack([counts[name] for counts in items]).sum() for name in names])
+    totals = engine.sum_over_ranks(sums)
+    inverse = torch.where(totals > 0, 1 / totals, torch.zeros_like(totals))
+    return {name: model.loss_weights[name] * inverse[i] for i, name in enumerate(names)}
+
+
+def _without_graph(scores: dict[str, Score]) -> dict[str, Score]:
+    """The same scores, so that the graph's memory can be given back."""
+    return {
+        name: Score(
+            score.loss_sum.detach(),
+            {key: Ratio(r.total.detach(), r.weight.detach()) for key, r in score.metrics.items()},
+        )
+        for name, score in scores.items()
+    }
