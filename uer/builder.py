@@ -162,9 +162,13 @@ class _Place:
     def inside(self, section: _Section) -> _Place:
         return _Place(self.slot, (*self.sections, section), self.title)
 
+    def names(self, key: str) -> tuple[str, ...]:
+        """How a key may be written for this place; the first that is found counts."""
+        return (f"{self.slot}_{key}", key) if self.slot else (key,)
+
     def find(self, key: str) -> tuple[_Section, str] | None:
         for section in reversed(self.sections):
-            for name in (f"{self.slot}_{key}", key):
+            for name in self.names(key):
                 if name in section.values:
                     return section, name
         return None
@@ -184,6 +188,7 @@ class Planner:
         self._root = self._section(config, "")
         self._problems: list[str] = []
         self._known: set[str] = set()
+        self._missing: set[str] = set()
 
     def section(self, part: type[T]) -> Plan[T]:
         """Plan a class that reads the file itself as its section (the model, the settings)."""
@@ -199,6 +204,10 @@ class Planner:
         assert not isinstance(chosen, list)
         return chosen
 
+    def asked(self) -> set[str]:
+        """Keys of the file that somebody has asked for so far."""
+        return set(self._root.asked)
+
     def finish(self, also_known: Iterable[str] = ()) -> None:
         """Report everything that was found.
 
@@ -211,11 +220,13 @@ class Planner:
         outside = set(also_known)
         known = self._known | outside
         for section in self._sections.values():
-            if section.incomplete:
-                continue
+            # Where a part is not known, so are its keys; but one may be what is missing, misspelt.
+            suggested = self._missing if section.incomplete else known
             for key in section.values:
-                if key not in section.asked and not (section is self._root and key in outside):
-                    self.report(f"{section.at(key)}: nobody asks for this key", key, known)
+                if key in section.asked or (section is self._root and key in outside):
+                    continue
+                if not section.incomplete or did_you_mean(key, suggested) != ".":
+                    self.report(f"{section.at(key)}: nobody asks for this key", key, suggested)
         if self._problems:
             raise ConfigError(dict.fromkeys(self._problems), self._source)
 
@@ -238,10 +249,11 @@ class Planner:
         return plan
 
     def _key(self, parameter: Parameter, place: _Place, plan: Plan[Any]) -> None:
-        self._known |= {parameter.name, f"{place.slot}_{parameter.name}"}
+        self._known |= set(place.names(parameter.name))
         found = place.find(parameter.name)
         if found is None:
             if parameter.required:
+                self._missing.add(parameter.name)
                 self.report(f"{plan.title} needs the key '{parameter.name}': {parameter.meaning}.")
             return
         section, name = found
@@ -274,8 +286,11 @@ class Planner:
         if found is None:
             return self._default(parameter, place)
         section, name = found
-        self._claim(section, name, place.title, f"part {parameter.hint.__name__}")
         value, path = section.values[name], section.at(name)
+        # A nested section may be read at several slots: it is one section, whatever each finds.
+        nested = isinstance(value, Mapping) and place.slot in value
+        meaning = "a nested section" if nested else f"part {parameter.hint.__name__}"
+        self._claim(section, name, place.title, meaning)
         if hasattr(parameter.hint, "reads_section"):
             return self._companion(parameter, value, path)
         if value is None or value in ("none", "None"):
@@ -288,16 +303,18 @@ class Planner:
                 self._one(parameter, entry, place, f"{path}[{number}]")
                 for number, entry in enumerate(entries)
             ]
-            return self._distinct([plan for plan in plans if plan], path)
+            return self._distinct(parameter, [plan for plan in plans if plan], path)
         return self._one(parameter, value, place, path)
 
     def _default(self, parameter: Parameter, place: _Place) -> Plan[Any] | list[Plan[Any]] | None:
         if isinstance(parameter.default, Default):
             return self._one(parameter, parameter.default.name, place, parameter.name)
         if parameter.required:
-            self.report(
+            self._missing.add(parameter.name)
+            self._refuse(
+                place,
                 f"{place.title} needs the key '{parameter.name}': which {_kind(parameter.hint)} "
-                "it is made of."
+                "it is made of.",
             )
         return [] if parameter.many else None
 
@@ -315,10 +332,10 @@ class Planner:
                 return self._nested(parameter, value, place, path)
             if len(value) == 1:
                 return self._with_keys(registry, value, place, path)
-        self.report(
-            f"{path}: {value!r} names no {registry.kind}; write a name or {{name: {{keys}}}}."
+        return self._refuse(
+            place,
+            f"{path}: {value!r} names no {registry.kind}; write a name or {{name: {{keys}}}}.",
         )
-        return None
 
     def _nested(
         self, parameter: Parameter, value: Mapping[str, Any], place: _Place, path: str
@@ -336,8 +353,9 @@ class Planner:
         ((name, keys),) = value.items()
         keys = {} if keys is None else keys
         if not isinstance(keys, Mapping):
-            self.report(f"{path}.{name}: {keys!r} is no section; write {{key: value}}.")
-            return None
+            return self._refuse(
+                place, f"{path}.{name}: {keys!r} is no section; write {{key: value}}."
+            )
         section = self._section(keys, f"{path}.{name}")
         plan = self._named(registry, name, place.inside(section), path)
         if plan is not None:
@@ -365,10 +383,7 @@ class Planner:
         try:
             part = registry.get(str(name))
         except ConfigError as error:
-            self._problems.extend(f"{path}: {problem}" for problem in error.problems)
-            for section in place.sections:
-                section.incomplete = True
-            return None
+            return self._refuse(place, *(f"{path}: {problem}" for problem in error.problems))
         plan = self._part(part, str(name), place, f"{registry.kind} '{name}'")
         if "name" in getattr(registry.base, "entry_keys", {}):
             plan.attributes["name"] = plan.name
@@ -382,14 +397,19 @@ class Planner:
         place = _Place("", (self._section(value, path),))
         return self._part(parameter.hint, parameter.name, place, path)
 
-    def _distinct(self, plans: list[Plan[Any]], path: str) -> list[Plan[Any]]:
+    def _distinct(self, parameter: Parameter, plans: list[Plan[Any]], path: str) -> list[Plan[Any]]:
         names = [plan.name for plan in plans]
-        for name in {name for name in names if names.count(name) > 1}:
-            self.report(
-                f"{path}: two entries are called '{name}'; give one its own: "
-                f"{{{name}: {{name: …}}}}."
-            )
+        nameable = "name" in getattr(parameter.hint, "entry_keys", {})
+        for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+            way_out = f"give one its own: {{{name}: {{name: …}}}}" if nameable else "keep one"
+            self.report(f"{path}: two entries are called '{name}'; {way_out}.")
         return plans
+
+    def _refuse(self, place: _Place, *problems: str) -> None:
+        """Note that no part can be planned here: nobody knows which keys it would ask for."""
+        self._problems.extend(problems)
+        for section in place.sections:
+            section.incomplete = True
 
 
 def build(base: type[T], name: str, **keys: Any) -> T:

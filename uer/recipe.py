@@ -53,6 +53,18 @@ class Recipe:
         return dict(self.config.get("facts") or {})
 
 
+def body_keys(config: Mapping[str, Any], target: str) -> dict[str, Any]:
+    """The keys that the model asks for when ``target`` is what it is trained for.
+
+    A task takes these from the configuration of a pre-trained model; what belonged to its former
+    objectives, data and training stays behind.
+    """
+    config = {**config, "target": [target]}
+    planner = Planner(config)
+    planner.section(Model)
+    return {key: config[key] for key in config if key in planner.asked()}
+
+
 def read_recipe(
     path: str | Path | None,
     overrides: Mapping[str, Any] | None = None,

@@ -9,6 +9,7 @@ so a heavy dependency of one part costs the others nothing. Parts also come from
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -52,7 +53,7 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """All names that can be chosen, sorted; nothing is imported."""
-        return sorted({*self._files(), *self._entry_points(), *self._plugins})
+        return sorted({*self._files(), *self._entry_points, *self._plugins})
 
     def get(self, name: str) -> type[T]:
         """The class called ``name``.
@@ -64,7 +65,7 @@ class Registry(Generic[T]):
             origin
             for origin, found in (
                 (f"the file {self._files().get(name)}", name in self._files()),
-                (f"the entry point group {self.package}", name in self._entry_points()),
+                (f"the entry point group {self.package}", name in self._entry_points),
                 ("a plugin", name in self._plugins),
             )
             if found
@@ -81,8 +82,8 @@ class Registry(Generic[T]):
             raise ConfigError([f"the {self.kind} '{name}' has two owners: {' and '.join(owners)}."])
         if name in self._plugins:
             return self._plugins[name]
-        if name in self._entry_points():
-            return self._checked(self._entry_points()[name].load(), name)
+        if name in self._entry_points:
+            return self._checked(self._entry_points[name].load(), name)
         return self._only_class(importlib.import_module(f"{self.package}.{name}"), name)
 
     def summary(self, name: str) -> str:
@@ -91,9 +92,9 @@ class Registry(Generic[T]):
         if path is None:
             return (inspect.getdoc(self.get(name)) or "").partition("\n")[0]
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        classes = (node for node in tree.body if isinstance(node, ast.ClassDef))
-        docs = [ast.get_docstring(node) for node in classes if not node.name.startswith("_")]
-        return (docs[-1] or "").partition("\n")[0] if docs else ""
+        classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name[0] != "_"]
+        own = [n for n in classes if self.base.__name__ in map(ast.unparse, n.bases)] or classes
+        return ((ast.get_docstring(own[-1]) if own else None) or "").partition("\n")[0]
 
     def register(self, name: str, part: type[T]) -> None:
         """Add a class from outside (a plugin) under a name nobody owns yet.
@@ -115,7 +116,9 @@ class Registry(Generic[T]):
             if not module.ispkg and not module.name.startswith("_") and module.name != "base"
         }
 
+    @functools.cached_property
     def _entry_points(self) -> dict[str, Any]:
+        """Of the group, by name; looking through everything that is installed takes a while."""
         return {point.name: point for point in entry_points(group=self.package)}
 
     def _only_class(self, module: Any, name: str) -> type[T]:
@@ -154,7 +157,7 @@ def load_plugin(path: str | Path) -> list[str]:
     file = Path(path)
     if not file.is_file():
         raise UserError(f"--plugin {file}: there is no such file.")
-    _import_bases()
+    import_registries()
     spec = importlib.util.spec_from_file_location(f"uer_plugin_{file.stem}", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -177,10 +180,24 @@ def load_plugin(path: str | Path) -> list[str]:
     return done
 
 
-def _import_bases() -> None:
-    """Import the modules that declare registries, so that a plugin finds its base."""
-    for module in ("uer.components", "uer.layers.base", "uer.processors.base"):
+# The modules that declare the toolkit's registries.
+_DECLARING = (
+    "uer.components",
+    "uer.layers.base",
+    "uer.tokenizers.base",
+    "uer.processors.base",
+    "uer.maskings.base",
+    "uer.tasks.base",
+    "uer.optimizers.base",
+    "uer.schedules.base",
+)
+
+
+def import_registries() -> list[Registry[Any]]:
+    """Every registry of the toolkit, and those that others have declared."""
+    for module in _DECLARING:
         importlib.import_module(module)
+    return Registry.all()
 
 
 def _parts(module: Any) -> list[type]:

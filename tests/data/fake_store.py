@@ -7,11 +7,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from uer.builder import Planner
+from uer.processors.base import Processor
+
 PAD, CLS, SEP, MASK, UNK = 0, 1, 2, 3, 4
 SPECIAL = (PAD, CLS, SEP, MASK, UNK)
 VOCAB = 100
 MARKS = {"pad_id": PAD, "cls_id": CLS, "sep_id": SEP}
 FACTS = {**MARKS, "mask_id": MASK, "vocab_size": VOCAB, "special_ids": SPECIAL}
+
+
+def make_processor(name: str, **keys):
+    """A processor by name, with the facts of this file's vocabulary."""
+    planner = Planner({"data_processor": name, **keys})
+    plan = planner.choice("data_processor", Processor)
+    planner.finish()
+    return plan.build(FACTS)
 
 
 @dataclass

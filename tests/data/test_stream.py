@@ -3,17 +3,15 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from fake_store import FACTS, MARKS, random_store, store_of, store_of_lengths
+from fake_store import MARKS, make_processor, random_store, store_of, store_of_lengths
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uer.data.store import Store
 from uer.data.stream import BucketStream, TextStream
 from uer.errors import ConfigError, DataError
-from uer.processors.bert import Bert
 from uer.processors.cls import Cls
 from uer.processors.lm import Lm
-from uer.processors.mlm import Mlm
 from uer.tokenizers.char import CharTokenizer
 
 STORE = random_store(60, seed=1)
@@ -31,7 +29,7 @@ def small_windows():
 
 
 def text(store=STORE, processor=None, **changes):
-    processor = processor or Bert(seq_length=32, **FACTS)
+    processor = processor or make_processor("bert", seq_length=32)
     settings = {"batch_size": 4, "seq_length": 32, "packing": "documents", "seed": 3}
     return TextStream(store, processor, **{**settings, **changes})
 
@@ -168,7 +166,7 @@ def test_batches_cross_the_borders_of_epochs():
 
 def test_epochs_are_corrupted_anew():
     few = store_of_lengths([[20], [20]])
-    stream = text(few, Mlm(seq_length=32, **FACTS), packing="off", batch_size=2)
+    stream = text(few, make_processor("mlm", seq_length=32), packing="off", batch_size=2)
     first, second = stream.next(), stream.next()
     assert not torch.equal(
         first["labels.mlm.index"].sort().values, second["labels.mlm.index"].sort().values
@@ -208,7 +206,7 @@ def test_documents_of_a_row_are_numbered_and_positions_restart():
 
 def test_unpacked_batches_are_as_long_as_their_longest_instance():
     widths = set()
-    short = Bert(seq_length=32, short_seq_prob=1.0, **FACTS)
+    short = make_processor("bert", seq_length=32, short_seq_prob=1.0)
     for batch in islice(text(STORE, short, packing="off", batch_size=2).once(), 40):
         widths.add(batch["src.ids"].shape[1])
         assert batch["src.ids"].shape[1] == batch["src.length"].max()

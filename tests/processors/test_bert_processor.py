@@ -2,7 +2,15 @@ import logging
 
 import numpy as np
 import pytest
-from fake_store import CLS, FACTS, MASK, SEP, random_store, store_of, store_of_lengths
+from fake_store import (
+    CLS,
+    MASK,
+    SEP,
+    make_processor,
+    random_store,
+    store_of,
+    store_of_lengths,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +18,7 @@ from uer.data.instances import gather
 from uer.data.randomness import Draw
 from uer.data.spans import cut_sentences
 from uer.errors import ConfigError, DataError
-from uer.processors.bert import Bert, _trimmed, sequential_chunks
+from uer.processors.bert import _trimmed, sequential_chunks
 
 corpora = st.lists(st.lists(st.integers(1, 20), min_size=1, max_size=7), min_size=2, max_size=8)
 
@@ -63,7 +71,7 @@ def test_chunks_are_those_of_the_sequential_loop(corpus, room, short, seed):
 @settings(max_examples=80, deadline=None)
 def test_pairs_keep_their_promises(corpus, length, epoch):
     store = store_of_lengths(corpus)
-    processor = Bert(seq_length=length, **FACTS)
+    processor = make_processor("bert", seq_length=length)
     made = processor.index(store, Draw(1, epoch))
     bounds = np.cumsum([0, *map(sum, corpus)])
     random = made.fields["random"]
@@ -87,7 +95,7 @@ def test_pairs_keep_their_promises(corpus, length, epoch):
 def test_golden_instance():
     # Two sentences a document: a pair is either both of them, or one and a random one.
     store = store_of([[[10, 11], [12]], [[20, 21], [22]]])
-    processor = Bert(seq_length=8, short_seq_prob=0.0, mask_rate=0.5, **FACTS)
+    processor = make_processor("bert", seq_length=8, short_seq_prob=0.0, mask_rate=0.5)
     texts = {(10, 11): 0, (12,): 0, (20, 21): 1, (22,): 1, (10, 11, 12): 0, (20, 21, 22): 1}
     following = {(10, 11): (12,), (20, 21): (22,)}
     labels = set()
@@ -116,7 +124,7 @@ def test_golden_instance():
 
 def test_epochs_differ_and_repeat():
     store = random_store(40)
-    processor = Bert(seq_length=32, **FACTS)
+    processor = make_processor("bert", seq_length=32)
     one, again, other = (processor.index(store, Draw(1, e)) for e in (0, 0, 1))
     assert np.array_equal(one.start, again.start)
     assert one.start.shape != other.start.shape or not np.array_equal(one.start, other.start)
@@ -126,7 +134,9 @@ def test_short_documents_make_short_instances():
     store = store_of_lengths([[4] * 30] * 50)
 
     def longest(probability):
-        made = Bert(seq_length=64, short_seq_prob=probability, **FACTS).index(store, Draw(1, 0))
+        made = make_processor("bert", seq_length=64, short_seq_prob=probability).index(
+            store, Draw(1, 0)
+        )
         return np.median(made.lengths())
 
     assert longest(0.0) > 60 > 50 > longest(1.0)
@@ -134,7 +144,7 @@ def test_short_documents_make_short_instances():
 
 def test_over_long_sentences_are_cut_not_lost():
     store = store_of_lengths([[500], [400]])
-    processor = Bert(seq_length=35, **FACTS)
+    processor = make_processor("bert", seq_length=35)
     made = processor.index(store, Draw(1, 0))
     figures = processor.report(made, store)
     assert figures["tokens_truncated"] < 0.1 * figures["tokens"]
@@ -150,11 +160,13 @@ def test_tokens_are_cut_at_both_ends():
 
 def test_random_texts_come_from_everywhere():
     store = store_of_lengths([[5, 5]] * 20)
-    made = Bert(seq_length=13, **FACTS).index(store, Draw(1, 0))
+    made = make_processor("bert", seq_length=13).index(store, Draw(1, 0))
     starts = np.concatenate(
         [
             made.start[made.fields["random"], 1]
-            for made in (Bert(seq_length=13, **FACTS).index(store, Draw(1, e)) for e in range(40))
+            for made in (
+                make_processor("bert", seq_length=13).index(store, Draw(1, e)) for e in range(40)
+            )
         ]
     )
     assert len(made) >= 20
@@ -163,17 +175,17 @@ def test_random_texts_come_from_everywhere():
 
 def test_one_document_is_an_error():
     with pytest.raises(DataError, match="at least two documents, the data holds 1; put a blank"):
-        Bert(seq_length=16, **FACTS).index(store_of_lengths([[5, 5]]), Draw(1, 0))
+        make_processor("bert", seq_length=16).index(store_of_lengths([[5, 5]]), Draw(1, 0))
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.1])
 def test_wrong_probabilities_are_refused(probability):
     with pytest.raises(ConfigError, match=r"short_seq_prob: .* is not in \[0, 1\]"):
-        Bert(seq_length=16, short_seq_prob=probability, **FACTS)
+        make_processor("bert", seq_length=16, short_seq_prob=probability)
 
 
 def test_many_random_pairs_are_reported(caplog):
-    processor = Bert(seq_length=16, **FACTS)
+    processor = make_processor("bert", seq_length=16)
     store = store_of_lengths([[5]] * 10)
     with caplog.at_level(logging.WARNING):
         figures = processor.report(processor.index(store, Draw(1, 0)), store)

@@ -1,19 +1,18 @@
 import numpy as np
 import pytest
-from fake_store import CLS, FACTS, SEP, store_of, store_of_lengths
+from fake_store import CLS, SEP, make_processor, store_of, store_of_lengths
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uer.data.instances import gather
 from uer.data.randomness import Draw
-from uer.processors.mlm import Mlm
 
 DRAW = Draw(1, 0)
 corpora = st.lists(st.lists(st.integers(1, 25), min_size=1, max_size=6), min_size=1, max_size=8)
 
 
 def instances_of(store, **settings):
-    processor = Mlm(**settings, **FACTS)
+    processor = make_processor("mlm", **settings)
     made = processor.index(store, DRAW)
     ragged = gather(store.sides["src"], made, np.arange(len(made)))
     assert made.lengths().tolist() == ragged.lengths().tolist()
@@ -76,15 +75,15 @@ def test_golden():
 @pytest.mark.parametrize("across", [False, True])
 def test_nothing_is_truncated(across):
     store = store_of_lengths([[100], [3, 4], [7]])
-    processor = Mlm(seq_length=16, full_sentences=across, **FACTS)
+    processor = make_processor("mlm", seq_length=16, full_sentences=across)
     figures = processor.report(processor.index(store, DRAW), store)
     assert figures["tokens_truncated"] == 0 and figures["tokens"] == 114
 
 
-@pytest.mark.parametrize("mode", [{}, {"span_masking": True}, {"whole_word_masking": True}])
+@pytest.mark.parametrize("mode", [{}, {"masking": "span"}, {"masking": "word"}])
 def test_labels_are_the_tokens_that_stood_there(mode):
     store = store_of_lengths([[30], [20, 9]])
-    processor = Mlm(seq_length=32, **mode, **FACTS)
+    processor = make_processor("mlm", seq_length=32, **mode)
     made = processor.index(store, DRAW)
     ragged = gather(store.sides["src"], made, np.arange(len(made)))
     prepared = processor.prepare(ragged, DRAW, made)

@@ -3,7 +3,7 @@ import sys
 
 import numpy as np
 import pytest
-from fake_store import FACTS, MARKS, random_store
+from fake_store import make_processor, random_store
 
 from uer.data.instances import gather
 from uer.data.randomness import Draw
@@ -15,8 +15,7 @@ NAMES = ("bert", "mlm", "lm", "cls")
 
 
 def made(name, **more):
-    facts = FACTS if name in ("bert", "mlm") else MARKS
-    return processors.get(name)(**{"seq_length": 16, **more}, **facts)
+    return make_processor(name, **{"seq_length": 16, **more})
 
 
 @pytest.mark.parametrize("name", NAMES)

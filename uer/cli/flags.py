@@ -188,6 +188,7 @@ def _add(parser: argparse.ArgumentParser, flag: _Flag) -> None:
         options["nargs"] = "+"
     if flag.positional:
         del options["dest"], options["required"]
+        options["metavar"] = flag.name.upper()  # also its name in messages
         if not required:
             options["nargs"] = "?"
         parser.add_argument(flag.name, **options)

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from uer.batch import Batch
 from uer.cli.flags import POSITIONAL, Overrides
@@ -19,6 +18,7 @@ from uer.errors import ConfigError
 from uer.model import Model
 from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugin
+from uer.training.cost import cost
 
 _SPECIAL = {"pad_id": 0, "unk_id": 1, "cls_id": 2, "sep_id": 3, "mask_id": 4}
 _BYTES = 4  # of a float32
@@ -39,7 +39,7 @@ def inspect_model(
     """Show the modules and parameters of a model, what a training step computes and holds.
 
     Nothing is allocated, so any size can be looked at. The batch holds random text, made into
-    instances by the configuration's own data processor: as many tokens are predicted as in training.
+    instances by the configuration's own data processor, so as much is predicted as in training.
     """
     for file in plugin or ():
         load_plugin(file)
@@ -145,7 +145,7 @@ def _text(recipe: Recipe, facts: Mapping[str, Any], batch_size: int, packable: b
 
 def _costs(model: Model, batch: Batch) -> list[str]:
     tokens, rows = batch.tokens(), batch["src.ids"].shape
-    flops, held = _measured(model, batch.to(torch.device("meta")))
+    flops, held = cost(model, batch)
     weights = _BYTES * _count(model)
     trained = _BYTES * sum(p.numel() for p in model.parameters() if p.requires_grad)
     return [
@@ -154,26 +154,8 @@ def _costs(model: Model, batch: Batch) -> list[str]:
         f"memory      {_mib(weights + 3 * trained + held)} in float32:",
         f"            {_mib(weights)} weights + {_mib(trained)} gradients + {_mib(2 * trained)} "
         f"AdamW + about {_mib(held)} activations",
-        "            (activations: what every innermost module returns, kept for the backward pass)",
+        "            (activations: what the innermost modules return, for the backward pass)",
     ]
-
-
-def _measured(model: Model, batch: Batch) -> tuple[int, int]:
-    """Floating-point operations of a step, and bytes of what the innermost modules return."""
-    held = 0
-
-    def note(module: nn.Module, inputs: Any, output: Any) -> None:
-        nonlocal held
-        held += _BYTES * output.numel() if isinstance(output, torch.Tensor) else 0
-
-    leaves = [module for module in model.modules() if not any(True for _ in module.children())]
-    hooks = [module.register_forward_hook(note) for module in leaves]
-    with FlopCounterMode(display=False) as counter:
-        scores = model.eval()(batch)  # dropout computes no floating-point product
-        torch.stack([score.loss_sum for score in scores.values()]).sum().backward()
-    for hook in hooks:
-        hook.remove()
-    return counter.get_total_flops(), held
 
 
 def _mib(size: float) -> str:

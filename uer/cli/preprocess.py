@@ -14,6 +14,7 @@ from uer.data.preprocess import Summary, Words
 from uer.data.preprocess import preprocess as run
 from uer.errors import ConfigError
 from uer.files import require_writable
+from uer.interop.legacy_config import translate
 from uer.processors.base import Processor
 from uer.registry import load_plugin
 from uer.tokenizers.base import Tokenizer, read_special_tokens
@@ -71,6 +72,9 @@ def plan_data(config: dict[str, Any]) -> tuple[Plan[Tokenizer], Plan[Processor]]
     Raises:
         ConfigError: everything that is wrong with the keys.
     """
+    config, notes = translate(config)
+    for note in notes:
+        _log.info(note)
     planner = Planner(config, "command line")
     tokens = planner.choice("tokenizer", Tokenizer)
     instances = planner.choice("data_processor", Processor)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
+
 from uer.cli.flags import Overrides
 from uer.config import dump_yaml
 from uer.data.store import Store
@@ -19,9 +21,10 @@ from uer.registry import load_plugin
 from uer.tokenizers.base import Tokenizer, read_vocabulary
 from uer.training import machine
 from uer.training.checkpoint import MARKER, Contents
+from uer.training.cost import cost, peak_flops
 from uer.training.engine import SingleDevice
 from uer.training.evaluation import Evaluation
-from uer.training.progress import JsonLines, TensorBoard, Writer
+from uer.training.progress import JsonLines, Meter, TensorBoard, Writer
 from uer.training.settings import Settings
 from uer.training.trainer import Trainer
 
@@ -97,6 +100,7 @@ def pretrain(
         contents=Contents(config=dump_yaml(config), save_tokenizer=tokenizer.save),
         evaluation=evaluation,
         writers=writers(log_path, tensorboard_path),
+        meter=_meter(recipe, facts, stream, prepared),
     )
     trainer.run(resume_from_checkpoint)
 
@@ -185,6 +189,17 @@ def _stream(
         packing=packing if model.packable else "off",
         seed=settings.seed,
     )
+
+
+def _meter(
+    recipe: Recipe, facts: Mapping[str, Any], stream: TextStream, prepared: machine.Machine
+) -> Meter:
+    """A meter that knows what a token costs and what the device can do."""
+    with torch.device("meta"):
+        model = recipe.model.build(facts)
+    batch = next(stream.once())
+    needed = cost(model, batch).flops / batch.tokens()
+    return Meter(needed, peak_flops(prepared.device, prepared.precision))
 
 
 def _figures(report: Mapping[str, float]) -> str:

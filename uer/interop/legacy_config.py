@@ -15,8 +15,13 @@ from typing import Any, Literal
 
 Dialect = Literal["published", "legacy"]
 
-# true → this position scheme
-_POSITIONS = {"rotary_position_embedding": "rotary", "relative_position_embedding": "relative"}
+# where this key is true, that key names this part
+_SWITCHES = {
+    "rotary_position_embedding": ("position", "rotary"),
+    "relative_position_embedding": ("position", "relative"),
+    "whole_word_masking": ("masking", "word"),
+    "span_masking": ("masking", "span"),
+}
 
 # Keys without a counterpart, and why.
 _DROPPED = {
@@ -48,9 +53,10 @@ def translate(
                 ours["position"] = "alibi"
             else:
                 notes.append(f"{key} is ignored: the predecessors never read it.")
-        elif key in _POSITIONS:
+        elif key in _SWITCHES:
             if value:
-                ours["position"] = _POSITIONS[key]
+                chosen, name = _SWITCHES[key]
+                ours[chosen] = name
         elif key == "mask" and value == "prefix":
             ours["mask"] = "causal_with_prefix"
         elif key in ("embedding", "tgt_embedding") and value == ["dual"]:

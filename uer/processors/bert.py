@@ -10,28 +10,19 @@ function of the start, and all pairs of a corpus come out of a few array operati
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from uer.data.instances import Bools, Constant, Instances, Ints, Ragged, Span, TokenStore
-from uer.data.masking import (
-    Masking,
-    MaskRate,
-    MaskSplit,
-    SpanGeoProb,
-    SpanMasking,
-    SpanMaxLength,
-    WholeWordMasking,
-)
 from uer.data.randomness import Draw
 from uer.data.spans import Sentences, cut_sentences, reachable, trim_pair
 from uer.errors import ConfigError, DataError
 from uer.glossary import SeqLength
+from uer.maskings.base import Masking
 from uer.processors.base import Prepared, Processor
-from uer.signature import Given
+from uer.signature import Given, default
 
 _log = logging.getLogger(__name__)
 
@@ -75,34 +66,16 @@ class Bert(Processor):
         *,
         seq_length: SeqLength = 128,
         short_seq_prob: ShortSeqProb = 0.1,
-        whole_word_masking: WholeWordMasking = False,
-        span_masking: SpanMasking = False,
-        span_geo_prob: SpanGeoProb = 0.2,
-        span_max_length: SpanMaxLength = 10,
-        mask_rate: MaskRate = 0.15,
-        mask_split: MaskSplit = (0.8, 0.1, 0.1),
-        vocab_size: Given[int],
+        masking: Masking = default("token"),
         pad_id: Given[int],
         cls_id: Given[int],
         sep_id: Given[int],
-        mask_id: Given[int],
-        special_ids: Given[Sequence[int]],
     ) -> None:
         if not 0 <= short_seq_prob <= 1:
             raise ConfigError([f"short_seq_prob: {short_seq_prob} is not in [0, 1]."])
         self.seq_length, self.pad_id = seq_length, pad_id
         self.short_seq_prob = short_seq_prob
-        self.masking = Masking.of(
-            whole_word_masking=whole_word_masking,
-            span_masking=span_masking,
-            mask_rate=mask_rate,
-            mask_split=mask_split,
-            span_geo_prob=span_geo_prob,
-            span_max_length=span_max_length,
-            mask_id=mask_id,
-            vocab_size=vocab_size,
-            special_ids=special_ids,
-        )
+        self.masking = masking
         self.layout = (
             Constant(cls_id),
             Span(0),

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from uer.data.instances import Constant, Instances, Ints, Layout, Ragged, Span, TokenStore
-from uer.data.masking import (
-    Masking,
-    MaskRate,
-    MaskSplit,
-    SpanGeoProb,
-    SpanMasking,
-    SpanMaxLength,
-    WholeWordMasking,
-)
 from uer.data.randomness import Draw
 from uer.data.spans import Sentences, cut_sentences, reachable
 from uer.glossary import SeqLength
+from uer.maskings.base import Masking
 from uer.processors.base import Prepared, Processor
-from uer.signature import Given
+from uer.signature import Given, default
 
 FullSentences = Annotated[
     bool, "fill instances across the borders of documents, with [SEP] between two documents"
@@ -44,32 +35,14 @@ class Mlm(Processor):
         *,
         seq_length: SeqLength = 128,
         full_sentences: FullSentences = False,
-        whole_word_masking: WholeWordMasking = False,
-        span_masking: SpanMasking = False,
-        span_geo_prob: SpanGeoProb = 0.2,
-        span_max_length: SpanMaxLength = 10,
-        mask_rate: MaskRate = 0.15,
-        mask_split: MaskSplit = (0.8, 0.1, 0.1),
-        vocab_size: Given[int],
+        masking: Masking = default("token"),
         pad_id: Given[int],
         cls_id: Given[int],
         sep_id: Given[int],
-        mask_id: Given[int],
-        special_ids: Given[Sequence[int]],
     ) -> None:
         self.seq_length, self.full_sentences = seq_length, full_sentences
         self.pad_id, self.cls_id, self.sep_id = pad_id, cls_id, sep_id
-        self.masking = Masking.of(
-            whole_word_masking=whole_word_masking,
-            span_masking=span_masking,
-            mask_rate=mask_rate,
-            mask_split=mask_split,
-            span_geo_prob=span_geo_prob,
-            span_max_length=span_max_length,
-            mask_id=mask_id,
-            vocab_size=vocab_size,
-            special_ids=special_ids,
-        )
+        self.masking = masking
         self.require_seq_length(3)
 
     def index(self, store: TokenStore, draw: Draw) -> Instances:

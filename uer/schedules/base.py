@@ -11,6 +11,7 @@ from typing import Annotated
 
 from uer.errors import ConfigError
 from uer.registry import Registry
+from uer.signature import Given
 
 Warmup = Annotated[float, "updates of warm-up; below 1: as a share of total_steps"]
 
@@ -53,6 +54,28 @@ def warmup_steps(warmup: float, total_steps: int) -> int:
 def rise(step: int, warmup: int) -> float | None:
     """The linear warm-up from 0 to 1, or None when it is over."""
     return step / warmup if step < warmup else None
+
+
+class WarmupSchedule(Schedule):
+    """A linear warm-up from 0, then whatever a schedule is known for.
+
+    Args:
+        total_steps: updates of the run.
+        warmup: updates of linear warm-up; below 1 a share of the run.
+    """
+
+    def __init__(self, *, total_steps: Given[int], warmup: Warmup = 0.1) -> None:
+        self.total = total_steps
+        self.warmup = warmup_steps(warmup, total_steps)
+
+    def factor(self, step: int) -> float:
+        """See `Schedule.factor`."""
+        rising = rise(step, self.warmup)
+        return self.after(step) if rising is None else rising
+
+    def after(self, step: int) -> float:
+        """The factor once the warm-up is over: here, the peak."""
+        return 1.0
 
 
 def progress(step: int, warmup: int, total: int) -> float:

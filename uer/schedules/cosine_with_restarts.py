@@ -6,11 +6,11 @@ import math
 from typing import Annotated
 
 from uer.errors import ConfigError
-from uer.schedules.base import Schedule, Warmup, progress, rise, warmup_steps
+from uer.schedules.base import Warmup, WarmupSchedule, progress
 from uer.signature import Given
 
 
-class CosineWithRestarts(Schedule):
+class CosineWithRestarts(WarmupSchedule):
     """Linear warm-up, then cosines from 1 to 0 with hard restarts (https://arxiv.org/abs/1608.03983).
 
     Args:
@@ -29,17 +29,13 @@ class CosineWithRestarts(Schedule):
         warmup: Warmup = 0.1,
         cycles: Annotated[int, "cosines from the warm-up to the end"] = 1,
     ) -> None:
-        self.total = total_steps
-        self.warmup = warmup_steps(warmup, total_steps)
+        super().__init__(total_steps=total_steps, warmup=warmup)
         if cycles < 1:
             raise ConfigError([f"cycles {cycles}: must be at least 1."])
         self.cycles = cycles
 
-    def factor(self, step: int) -> float:
-        """See `Schedule.factor`."""
-        rising = rise(step, self.warmup)
-        if rising is not None:
-            return rising
+    def after(self, step: int) -> float:
+        """See `WarmupSchedule.after`."""
         done = progress(step, self.warmup, self.total)
         if done >= 1.0:
             return 0.0

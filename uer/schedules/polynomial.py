@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from uer.errors import ConfigError
-from uer.schedules.base import Schedule, Warmup, progress, rise, warmup_steps
+from uer.schedules.base import Warmup, WarmupSchedule, progress
 from uer.signature import Given
 
 
-class Polynomial(Schedule):
+class Polynomial(WarmupSchedule):
     """Linear warm-up, then a power of the remaining share down to a final learning rate.
 
     Args:
@@ -32,8 +32,7 @@ class Polynomial(Schedule):
         power: Annotated[float, "exponent of the remaining share of the run"] = 1.0,
         end_learning_rate: Annotated[float, "learning rate from the end of the run on"] = 1e-7,
     ) -> None:
-        self.total = total_steps
-        self.warmup = warmup_steps(warmup, total_steps)
+        super().__init__(total_steps=total_steps, warmup=warmup)
         if not 0 <= end_learning_rate < learning_rate:
             raise ConfigError(
                 [
@@ -46,10 +45,7 @@ class Polynomial(Schedule):
         self.power = power
         self.end = end_learning_rate / learning_rate
 
-    def factor(self, step: int) -> float:
-        """See `Schedule.factor`."""
-        rising = rise(step, self.warmup)
-        if rising is not None:
-            return rising
+    def after(self, step: int) -> float:
+        """See `WarmupSchedule.after`."""
         left = 1.0 - min(1.0, progress(step, self.warmup, self.total))
         return self.end + (1.0 - self.end) * left**self.power

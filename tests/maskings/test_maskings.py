@@ -2,42 +2,28 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_store import FACTS, MASK, SPECIAL, VOCAB, random_store
+from fake_store import MASK, SPECIAL, VOCAB, make_processor, random_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from uer.builder import build
 from uer.data.instances import gather
-from uer.data.masking import Masking, _Candidates
 from uer.data.randomness import Draw
 from uer.errors import ConfigError
-from uer.processors.mlm import Mlm
+from uer.maskings.base import Candidates, Masking
 
 DRAW = Draw(7, 0)
-DEFAULTS = {
-    "whole_word_masking": False,
-    "span_masking": False,
-    "mask_rate": 0.15,
-    "mask_split": (0.8, 0.1, 0.1),
-    "span_geo_prob": 0.2,
-    "span_max_length": 10,
-    "mask_id": MASK,
-    "vocab_size": VOCAB,
-    "special_ids": SPECIAL,
-}
-MODES = {
-    "token": {},
-    "span": {"span_masking": True},
-    "word": {"whole_word_masking": True},
-}
+MODES = ("token", "span", "word")
 
 
-def masking(**changes):
-    return Masking.of(**{**DEFAULTS, **changes})
+def masking(mode="token", **changes):
+    facts = {"mask_id": MASK, "vocab_size": VOCAB, "special_ids": SPECIAL}
+    return build(Masking, mode, **{**facts, **changes})
 
 
 def written(which, seq_length=64, documents=200):
     store = random_store(documents)
-    made = Mlm(seq_length=seq_length, **FACTS).index(store, DRAW)
+    made = make_processor("mlm", seq_length=seq_length).index(store, DRAW)
     return gather(store.sides["src"], made, np.asarray(which) % len(made))
 
 
@@ -53,7 +39,7 @@ MANY = written(range(300))
 @settings(max_examples=25, deadline=None)
 def test_masked_can_be_undone_and_touches_nothing_else(mode, rate, seed, which):
     ragged = written(which)
-    masked = masking(mask_rate=rate, **MODES[mode])(ragged, Draw(seed, 0))
+    masked = masking(mode, mask_rate=rate)(ragged, Draw(seed, 0))
     assert np.array_equal(ragged.ids[masked.place], masked.value)
     undone = masked.ids.copy()
     undone[masked.place] = masked.value
@@ -67,14 +53,14 @@ def test_masked_can_be_undone_and_touches_nothing_else(mode, rate, seed, which):
 @pytest.mark.parametrize("mode", ["token", "span"])
 @pytest.mark.parametrize("rate", [0.001, 0.15, 0.5, 1.0])
 def test_the_share_is_exact(mode, rate):
-    masked = masking(mask_rate=rate, **MODES[mode])(MANY, DRAW)
+    masked = masking(mode, mask_rate=rate)(MANY, DRAW)
     candidates = np.bincount(MANY.owners()[~MANY.special])
     chosen = np.bincount(MANY.owners()[masked.place], minlength=len(MANY))
     assert chosen.tolist() == [max(1, round(rate * n)) for n in candidates]
 
 
 def test_whole_words_come_near_to_the_share():
-    masked = masking(**MODES["word"])(MANY, DRAW)
+    masked = masking("word")(MANY, DRAW)
     owners = MANY.owners()
     candidates = np.bincount(owners[~MANY.special])
     chosen = np.bincount(owners[masked.place], minlength=len(MANY))
@@ -89,7 +75,7 @@ def test_whole_words_come_near_to_the_share():
 
 def test_words_are_chosen_whole():
     chosen = np.zeros(len(MANY.ids), np.bool_)
-    chosen[masking(**MODES["word"])(MANY, DRAW).place] = True
+    chosen[masking("word")(MANY, DRAW).place] = True
     inside = ~MANY.word_start & ~MANY.special & (MANY.positions() > 1)
     for at in np.flatnonzero(inside):
         assert chosen[at] == chosen[at - 1]
@@ -98,7 +84,7 @@ def test_words_are_chosen_whole():
 def test_a_word_cut_by_the_border_of_its_piece_does_not_join_the_one_before():
     # Every token continues a word, so an instance is one word and is masked altogether.
     ragged = replace(MANY, word_start=MANY.special.copy())
-    masked = masking(**MODES["word"])(ragged, DRAW)
+    masked = masking("word")(ragged, DRAW)
     assert len(masked.place) == (~ragged.special).sum()
 
 
@@ -130,23 +116,23 @@ def runs(masked):
 def test_spans_are_longer_than_tokens():
     one_way = {"mask_split": (1.0, 0.0, 0.0)}
     lengths = [
-        runs(masking(**one_way, **changes)(MANY, DRAW)).mean()
-        for changes in (
-            {},
-            {"span_masking": True, "span_max_length": 2},
-            {"span_masking": True, "span_max_length": 10},
+        runs(masking(mode, **one_way, **changes)(MANY, DRAW)).mean()
+        for mode, changes in (
+            ("token", {}),
+            ("span", {"span_max_length": 2}),
+            ("span", {"span_max_length": 10}),
         )
     ]
     assert lengths[0] + 0.3 < lengths[1] < lengths[2] - 0.3
 
 
 def test_span_lengths_are_geometric_and_cut():
-    rule = masking(span_masking=True, span_geo_prob=0.3, span_max_length=4)
+    rule = masking("span", span_geo_prob=0.3, span_max_length=4)
     ragged = written(range(300), seq_length=256)
     place = np.flatnonzero(~ragged.special)
     row = ragged.owners()[place]
-    some = _Candidates(place, row, ragged.which[row], place - ragged.offsets[row])
-    lengths = np.unique(rule._leaders(some, ragged, DRAW), return_counts=True)[1]
+    some = Candidates(place, row, ragged.which[row], place - ragged.offsets[row])
+    lengths = np.unique(rule.leaders(some, ragged, DRAW), return_counts=True)[1]
     assert lengths.max() == 4
     shares = np.bincount(lengths)[1:] / len(lengths)
     expected = np.array([0.3, 0.3 * 0.7, 0.3 * 0.49, 0.7**3])
@@ -154,7 +140,7 @@ def test_span_lengths_are_geometric_and_cut():
 
 
 def test_a_span_is_masked_in_one_way():
-    rule = masking(span_masking=True, mask_rate=1.0, span_geo_prob=1e-9, span_max_length=1000)
+    rule = masking("span", mask_rate=1.0, span_geo_prob=1e-9, span_max_length=1000)
     masked = rule(MANY, DRAW)
     owners = MANY.owners()[masked.place]
     for row in range(len(MANY)):
@@ -165,7 +151,7 @@ def test_a_span_is_masked_in_one_way():
 
 @pytest.mark.parametrize("mode", MODES)
 def test_an_instance_alone_is_masked_as_in_any_batch(mode):
-    rule = masking(**MODES[mode])
+    rule = masking(mode)
     together, owners = rule(MANY, DRAW), MANY.owners()
     for i in (0, 7, 299):
         alone = rule(written([i]), DRAW)
@@ -194,39 +180,41 @@ def test_all_places_are_equally_likely():
 @pytest.mark.parametrize("mode", MODES)
 def test_instances_without_candidates_have_no_labels(mode):
     ragged = replace(written([0, 1, 2]), loss=np.zeros(len(written([0, 1, 2]).ids), np.bool_))
-    masked = masking(**MODES[mode])(ragged, DRAW)
+    masked = masking(mode)(ragged, DRAW)
     assert len(masked.place) == len(masked.value) == 0
     assert np.array_equal(masked.ids, ragged.ids)
     # … also when only some of them have none
     loss = ragged.loss.copy()
     loss[ragged.offsets[2] + 1] = True
-    assert masking(**MODES[mode])(replace(ragged, loss=loss), DRAW).place.tolist() == [
-        ragged.offsets[2] + 1
-    ]
+    assert masking(mode)(replace(ragged, loss=loss), DRAW).place.tolist() == [ragged.offsets[2] + 1]
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("mode", "changes", "sentence"),
     [
-        ({"mask_rate": 0.0}, r"mask_rate: 0.0 is not in \(0, 1\]"),
-        ({"mask_rate": 1.5}, r"mask_rate: 1.5 is not in"),
-        ({"mask_split": (0.8, 0.1, 0.2)}, r"mask_split: \(0.8, 0.1, 0.2\) are not three shares"),
-        ({"mask_split": (1.5, -0.5, 0.0)}, "mask_split"),
-        ({"span_geo_prob": 0.0}, r"span_geo_prob: 0.0 is not in \(0, 1\]"),
-        ({"span_max_length": 0}, "span_max_length: 0 is not positive"),
+        ("token", {"mask_rate": 0.0}, r"mask_rate: 0.0 is not in \(0, 1\]"),
+        ("token", {"mask_rate": 1.5}, r"mask_rate: 1.5 is not in"),
         (
-            {"span_masking": True, "whole_word_masking": True},
-            "whole_word_masking and span_masking exclude each other",
+            "token",
+            {"mask_split": (0.8, 0.1, 0.2)},
+            r"mask_split: \(0.8, 0.1, 0.2\) are not three shares",
         ),
-        ({"special_ids": tuple(range(VOCAB))}, "all 100 tokens of the vocabulary are special"),
+        ("token", {"mask_split": (1.5, -0.5, 0.0)}, "mask_split"),
+        ("span", {"span_geo_prob": 0.0}, r"span_geo_prob: 0.0 is not in \(0, 1\]"),
+        ("span", {"span_max_length": 0}, "span_max_length: 0 is not positive"),
+        (
+            "token",
+            {"special_ids": tuple(range(VOCAB))},
+            "all 100 tokens of the vocabulary are special",
+        ),
     ],
 )
-def test_wrong_settings_are_refused(changes, sentence):
+def test_wrong_settings_are_refused(mode, changes, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        masking(**changes)
+        masking(mode, **changes)
 
 
 def test_all_wrong_settings_are_named_at_once():
     with pytest.raises(ConfigError) as error:
-        masking(mask_rate=2.0, span_max_length=0)
+        masking(mask_rate=2.0, mask_split=(1.0, 1.0, 1.0))
     assert len(error.value.problems) == 2

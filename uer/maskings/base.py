@@ -1,32 +1,29 @@
 """Masked language modelling: which tokens are predicted, and what stands in their place.
 
-One rule serves all modes. The tokens of an instance that may be predicted fall into *groups*:
-single tokens, random spans, or whole words. Groups are put into a random order, and the first ones
-are chosen until the instance has its share. An instance's choice depends on (seed, epoch, instance)
-and not on the batch.
+The tokens of an instance that may be predicted fall into *groups*: single tokens, random spans, or
+whole words. Groups are put into a random order, and the first ones are chosen until the instance
+has its share. An instance's choice depends on (seed, epoch, instance) and not on the batch.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 
 from uer.data.instances import Ints, Ragged
 from uer.data.randomness import Bits, Draw
 from uer.errors import ConfigError
+from uer.registry import Registry
+from uer.signature import Given
 
 MaskRate = Annotated[float, "share of an instance's tokens that masked language modelling predicts"]
 MaskSplit = Annotated[
     tuple[float, float, float],
     "shares of the predicted tokens that become [MASK], become a random token, and stay",
 ]
-WholeWordMasking = Annotated[bool, "mask the tokens of a word together"]
-SpanMasking = Annotated[bool, "mask spans of tokens, each in one way"]
-SpanGeoProb = Annotated[float, "chance that a masked span ends after a token (mean length 1/p)"]
-SpanMaxLength = Annotated[int, "longest masked span"]
 
 _ROW_BITS, _LUCK_BITS, _NUMBER_BITS = 16, 26, 22  # of a sort key
 
@@ -45,73 +42,77 @@ class Masked(NamedTuple):
     value: Ints
 
 
-@dataclass(frozen=True, eq=False)
-class Masking:
-    """A way of masking; build it with `Masking.of`, which checks the settings.
+class Candidates(NamedTuple):
+    """[C] each: place in the batch's tokens, row, instance number, place in the instance."""
+
+    place: Ints
+    row: Ints
+    instance: Ints
+    column: Ints
+
+    def heads(self) -> Ints:
+        """[C] bool; candidates that do not stand right behind another one of their instance."""
+        apart = np.ones(len(self.place), np.bool_)
+        apart[1:] = (np.diff(self.place) > 1) | (np.diff(self.row) > 0)
+        return apart
+
+
+class Masking(ABC):
+    """A way of masking.
 
     Args:
-        mode: what is chosen together: a ``token``, a ``span`` or a ``word``.
-        rate: share of the candidates that is predicted: max(1, round(rate * candidates)) of them;
-            whole words come as near to it as their lengths allow.
-        split: shares that become [MASK], become a random token, and stay. Decided once per span,
-            otherwise per token.
-        geo_prob: spans are geometric with this parameter …
-        max_length: … and cut at this length.
+        mask_rate: share of the candidates that is predicted: max(1, round(rate * candidates)) of
+            them; whole groups come as near to it as their lengths allow.
+        mask_split: shares that become [MASK], become a random token, and stay.
         mask_id: id of [MASK].
+        vocab_size: how many ids there are.
+        special_ids: ids that never replace a token.
+
+    Attributes:
+        whole: groups are never split.
+        alike: a group is treated in one way: all [MASK], all random, or all kept.
         ordinary: [V'] the ids that may replace a token: all but the special ones.
+
+    Raises:
+        ConfigError: settings that are out of range; all are named.
     """
 
-    mode: Literal["token", "span", "word"]
-    rate: float
-    split: tuple[float, float, float]
-    geo_prob: float
-    max_length: int
-    mask_id: int
-    ordinary: Ints
+    whole: ClassVar[bool] = False
+    alike: ClassVar[bool] = False
 
-    @staticmethod
-    def of(
+    def __init__(
+        self,
         *,
-        whole_word_masking: bool,
-        span_masking: bool,
-        mask_rate: float,
-        mask_split: tuple[float, float, float],
-        span_geo_prob: float,
-        span_max_length: int,
-        mask_id: int,
-        vocab_size: int,
-        special_ids: Sequence[int],
-    ) -> Masking:
-        """Masking from a processor's configuration.
-
-        Raises:
-            ConfigError: settings that are out of range or exclude each other; all are named.
-        """
-        ordinary = np.setdiff1d(np.arange(vocab_size), np.asarray(special_ids, np.int64))
-        rules = [
+        mask_rate: MaskRate = 0.15,
+        mask_split: MaskSplit = (0.8, 0.1, 0.1),
+        mask_id: Given[int],
+        vocab_size: Given[int],
+        special_ids: Given[Sequence[int]],
+    ) -> None:
+        self.ordinary = np.setdiff1d(np.arange(vocab_size), np.asarray(special_ids, np.int64))
+        self.rate, self.split, self.mask_id = mask_rate, mask_split, mask_id
+        require(
+            (0 < mask_rate <= 1, f"mask_rate: {mask_rate} is not in (0, 1]."),
             (
-                whole_word_masking and span_masking,
-                "whole_word_masking and span_masking exclude each other; choose one.",
-            ),
-            (not 0 < mask_rate <= 1, f"mask_rate: {mask_rate} is not in (0, 1]."),
-            (
-                min(mask_split) < 0 or abs(sum(mask_split) - 1) > 1e-6,
+                min(mask_split) >= 0 and abs(sum(mask_split) - 1) <= 1e-6,
                 f"mask_split: {tuple(mask_split)} are not three shares that sum to 1.",
             ),
-            (not 0 < span_geo_prob <= 1, f"span_geo_prob: {span_geo_prob} is not in (0, 1]."),
-            (span_max_length < 1, f"span_max_length: {span_max_length} is not positive."),
             (
-                not len(ordinary),
+                len(self.ordinary) > 0,
                 f"all {vocab_size} tokens of the vocabulary are special, none is left to replace "
                 "a masked token; check the vocabulary.",
             ),
-        ]
-        if problems := [sentence for broken, sentence in rules if broken]:
-            raise ConfigError(problems)
-        mode = "word" if whole_word_masking else "span" if span_masking else "token"
-        return Masking(
-            mode, mask_rate, mask_split, span_geo_prob, span_max_length, mask_id, ordinary
         )
+
+    @abstractmethod
+    def leaders(self, some: Candidates, ragged: Ragged, draw: Draw) -> Ints:
+        """[C] the first candidate of the group that each candidate belongs to.
+
+        Args:
+            some: what may be predicted, ascending.
+            ragged: the instances.
+            draw: the randomness of their epoch.
+        """
 
     def __call__(self, ragged: Ragged, draw: Draw) -> Masked:
         """Mask some instances; special tokens and those without loss are never predicted.
@@ -122,43 +123,28 @@ class Masking:
         """
         place = np.flatnonzero(ragged.loss & ~ragged.special)
         row = ragged.owners()[place]
-        some = _Candidates(place, row, ragged.which[row], place - ragged.offsets[row])
-        leader = self._leaders(some, ragged, draw)
+        some = Candidates(place, row, ragged.which[row], place - ragged.offsets[row])
+        leader = self.leaders(some, ragged, draw)
         chosen = self._choose(some, leader, draw)
-        one_way = leader if self.mode == "span" else np.arange(len(place))
+        one_way = leader if self.alike else np.arange(len(place))
         ids, index = ragged.ids.copy(), place[chosen]
         ids[index] = self._corrupt(ragged.ids[index], some, (chosen, one_way[chosen]), draw)
         return Masked(ids, index, ragged.ids[index])
 
-    def _leaders(self, some: _Candidates, ragged: Ragged, draw: Draw) -> Ints:
-        """[C] the first candidate of the group that each candidate belongs to."""
-        number = np.arange(len(some.place))
-        if self.mode == "token":
-            return number
-        head = np.ones(len(number), np.bool_)
-        head[1:] = (np.diff(some.place) > 1) | (np.diff(some.row) > 0)
-        if self.mode == "word":
-            head |= ragged.word_start[some.place]
-        else:
-            head |= draw.uniform("mask span", some.instance, some.column) < self.geo_prob
-            # What is left of a geometric length is geometric again: a cut span simply starts anew.
-            head |= (number - np.maximum.accumulate(number * head)) % self.max_length == 0
-        return np.maximum.accumulate(number * head)
-
-    def _choose(self, some: _Candidates, leader: Ints, draw: Draw) -> Ints:
+    def _choose(self, some: Candidates, leader: Ints, draw: Draw) -> Ints:
         """[M] the candidates that are predicted, ascending."""
         luck = draw.bits("mask", some.instance, some.column[leader])
         counts = np.bincount(some.row)
         starts = np.cumsum(counts) - counts
         share = np.minimum(np.maximum(np.rint(self.rate * counts).astype(np.int64), 1), counts)
         order = _random_order(some.row, luck)
-        if self.mode == "word":
+        if self.whole:
             share = _whole_groups(leader[order], some.row, starts, share)
         # The first of each row: count up from its start, as often as its share says.
         ahead = starts - (np.cumsum(share) - share)
         return np.sort(order[np.arange(share.sum()) + np.repeat(ahead, share)])
 
-    def _corrupt(self, ids: Ints, some: _Candidates, chosen: tuple[Ints, Ints], draw: Draw) -> Ints:
+    def _corrupt(self, ids: Ints, some: Candidates, chosen: tuple[Ints, Ints], draw: Draw) -> Ints:
         """[M] what the model reads instead of ``ids``.
 
         Args:
@@ -176,13 +162,14 @@ class Masking:
         return np.where(luck < masked, self.mask_id, changed)
 
 
-class _Candidates(NamedTuple):
-    """[C] each: place in the batch's tokens, row, instance number, place in the instance."""
+def require(*rules: tuple[bool, str]) -> None:
+    """Refuse settings, all broken rules at once.
 
-    place: Ints
-    row: Ints
-    instance: Ints
-    column: Ints
+    Raises:
+        ConfigError: a rule does not hold.
+    """
+    if problems := [sentence for holds, sentence in rules if not holds]:
+        raise ConfigError(problems)
 
 
 def _random_order(row: Ints, luck: Bits) -> Ints:
@@ -215,3 +202,6 @@ def _whole_groups(leader: Ints, row: Ints, starts: Ints, share: Ints) -> Ints:
     # The group that crosses the share is taken if that comes nearer to it; the first one always.
     taken = (before == 0) | (2 * before + size <= 2 * share[owner])
     return np.bincount(owner, weights=size * taken, minlength=len(share)).astype(np.int64)
+
+
+maskings: Registry[Masking] = Registry("masking", Masking, "uer.maskings")

@@ -1,0 +1,66 @@
+"""What a training step computes and holds, and what the device could do."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from uer.batch import Batch
+from uer.model import Model
+from uer.training.machine import DTYPES, Arithmetic
+
+_BYTES = 4  # of a float32
+_ROUNDS, _SIZES = 6, (512, 1024)
+
+
+class Cost(NamedTuple):
+    """What one forward and backward pass takes.
+
+    Args:
+        flops: floating-point operations of matrix products and convolutions.
+        activations: bytes of what the innermost modules return, kept for the backward pass.
+    """
+
+    flops: int
+    activations: int
+
+
+def cost(model: Model, batch: Batch) -> Cost:
+    """Count a step without computing it.
+
+    Args:
+        model: built on the ``meta`` device: there, fused attention is counted too.
+        batch: any batch of the shapes in question.
+    """
+    held = 0
+
+    def note(module: torch.nn.Module, inputs: Any, output: Any) -> None:
+        nonlocal held
+        held += _BYTES * output.numel() if isinstance(output, torch.Tensor) else 0
+
+    leaves = [module for module in model.modules() if not any(True for _ in module.children())]
+    hooks = [module.register_forward_hook(note) for module in leaves]
+    with FlopCounterMode(display=False) as counter:
+        scores = model.eval()(batch.to(torch.device("meta")))  # dropout computes no product
+        torch.stack([score.loss_sum for score in scores.values()]).sum().backward()
+    for hook in hooks:
+        hook.remove()
+    return Cost(counter.get_total_flops(), held)
+
+
+def peak_flops(device: torch.device, precision: Arithmetic) -> float:
+    """The best matrix product of a device, in operations per second, measured now."""
+    best = 0.0
+    for size in _SIZES:
+        left = torch.randn(4096, size, device=device, dtype=DTYPES[precision])
+        right = torch.randn(size, size, device=device, dtype=DTYPES[precision])
+        for _ in range(_ROUNDS):
+            start = time.perf_counter()
+            result = left @ right
+            result[0, 0].item()  # waits for the device
+            seconds = time.perf_counter() - start
+            best = max(best, 2 * left.shape[0] * size * size / seconds)
+    return best
