@@ -1,9 +1,9 @@
 """BERT pre-training: our update against that of a peer, on the same text.
 
-Protocol: same vocabulary, the same sentence pairs of at most 128 tokens, about 4,096 real tokens per
-update, dropout 0.1, AdamW (fused), gradient clipping at 1.0, float32. Ours packs the pairs; the peer
-pads each batch to its longest, as its collator does, and masks dynamically. Attention dropout is 0
-on both sides, and once more 0.1 (the peer's default) on the peer's side.
+Protocol: same vocabulary, the same sentence pairs of at most 128 tokens, about 4,096 real tokens
+per update, dropout 0.1, AdamW (fused), gradient clipping at 1.0, float32. Ours packs the pairs; the
+peer pads each batch to its longest, as its collator does, and masks dynamically. Attention dropout
+is 0 on both sides, and once more 0.1 (the peer's default) on the peer's side.
 """
 
 from __future__ import annotations
@@ -38,9 +38,8 @@ def main(argv: Sequence[str]) -> None:
         parser.error(f"{options.dataset_path} is missing; run `make quickstart` or preprocess.py.")
     peak = gemm_peak(options.threads)
     print(f"fp32 GEMM peak {peak / 1e9:.0f} GFLOP/s, {options.threads} threads")
-    print(
-        f"{'size':6} {'side':34} {'real tokens/s':>28} {'ours / peer':>22} {'MFU':>6} {'peak MB':>8}"
-    )
+    head = ("size", "side", "real tokens/s", "ours / peer", "MFU", "peak MB")
+    print("{:6} {:34} {:>28} {:>22} {:>6} {:>8}".format(*head))
     for size in options.size:
         updates = options.updates or {"tiny": 20, "mini": 8, "small": 4}[size]
         _compare(size, options, updates, peak)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from uer.cli.main import run  # noqa: E402
+from uer.cli.main import run
 
 if __name__ == "__main__":
     sys.exit(run("finetune", ["classifier", *sys.argv[1:]], "run_classifier.py"))

@@ -17,9 +17,7 @@ from uer.interop.legacy_checkpoint import read_legacy
 from uer.interop.legacy_config import translate
 from uer.model import Model
 
-ROOT = Path(
-    os.environ.get("UER_PARITY_DIR", Path(__file__).parents[3] / "shared" / "parity")
-)
+ROOT = Path(os.environ.get("UER_PARITY_DIR", Path(__file__).parents[3] / "shared" / "parity"))
 FAMILIES = ("bert", "gpt2", "prefixlm", "cls-bert", "albert")
 PACKS = [pack for pack in FAMILIES if (ROOT / pack).is_dir()]
 

@@ -96,9 +96,10 @@ def _default(parameter: Parameter) -> str:
 
 def _asked() -> Iterator[tuple[str, Parameter]]:
     """Every key that somebody asks for, with who does."""
-    yield from (("model", parameter) for parameter in parameters(Model).values())
+    askers: list[tuple[str, type]] = [("model", Model)]
     for registry in import_registries():
-        for name in registry.names():
-            for parameter in parameters(registry.get(name)).values():
-                if parameter.kind != "given":
-                    yield f"{registry.kind} '{name}'", parameter
+        askers += [(f"{registry.kind} '{name}'", registry.get(name)) for name in registry.names()]
+    for title, part in askers:
+        for parameter in parameters(part).values():
+            if parameter.kind != "given":
+                yield title, parameter

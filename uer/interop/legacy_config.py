@@ -32,7 +32,7 @@ _DROPPED = {
 
 
 def translate(
-    config: Mapping[str, Any], dialect: Dialect = "published"
+    config: Mapping[str, Any], dialect: Dialect = "published", *, stream: bool = False
 ) -> tuple[dict[str, Any], list[str]]:
     """A predecessors' flat configuration as one of ours.
 
@@ -40,6 +40,7 @@ def translate(
         config: the mapping of their JSON file; one of ours passes through unchanged, but for the
             dialect.
         dialect: whose arithmetic the keys mean.
+        stream: it is a section of a dual model; what it does not say stands outside of it.
 
     Returns:
         The configuration, and one sentence for every key that was dropped.
@@ -62,18 +63,18 @@ def translate(
         elif key in ("embedding", "tgt_embedding") and value == ["dual"]:
             ours[key] = "dual"
         elif key in ("stream_0", "stream_1") and isinstance(value, Mapping):
-            ours[key], more = translate(value, dialect)
+            ours[key], more = translate(value, dialect, stream=True)
             notes += more
         else:
             ours[key] = value
     if dialect == "legacy":
-        _as_trained(ours)
+        _as_trained(ours, stream=stream)
     return ours, notes
 
 
-def _as_trained(config: dict[str, Any]) -> None:
+def _as_trained(config: dict[str, Any], *, stream: bool) -> None:
     """What the predecessors' code makes of a configuration."""
-    if config.get("layernorm", "normal") == "normal":
+    if config.get("layernorm", None if stream else "normal") == "normal":
         config["layernorm"] = "legacy"
         config["layernorm_eps"] = 1e-6
     if config.get("share_embedding"):

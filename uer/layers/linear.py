@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from uer.errors import ConfigError
+
 INITIAL_STD = 0.02
 
 
@@ -20,6 +22,22 @@ class Linear(nn.Linear):
     def no_decay(self) -> list[nn.Parameter]:
         """The bias."""
         return [] if self.bias is None else [self.bias]
+
+
+def share_weight(layer: nn.Linear, table: nn.Parameter) -> None:
+    """Let an output layer [V, E] predict with a word table.
+
+    Raises:
+        ConfigError: the table has another shape.
+    """
+    if table.shape != layer.weight.shape:
+        raise ConfigError(
+            [
+                f"tie_weights: the word table {list(table.shape)} does not fit the output layer "
+                f"{list(layer.weight.shape)}; make emb_size and hidden_size equal, or do not tie."
+            ]
+        )
+    layer.weight = table
 
 
 def table(rows: int, width: int) -> nn.Parameter:

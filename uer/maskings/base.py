@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 
-from uer.data.instances import Ints, Ragged
+from uer.data.instances import Bools, Ints, Ragged
 from uer.data.randomness import Bits, Draw
 from uer.errors import ConfigError
 from uer.registry import Registry
@@ -50,8 +50,8 @@ class Candidates(NamedTuple):
     instance: Ints
     column: Ints
 
-    def heads(self) -> Ints:
-        """[C] bool; candidates that do not stand right behind another one of their instance."""
+    def heads(self) -> Bools:
+        """[C] candidates that do not stand right behind another one of their instance."""
         apart = np.ones(len(self.place), np.bool_)
         apart[1:] = (np.diff(self.place) > 1) | (np.diff(self.row) > 0)
         return apart

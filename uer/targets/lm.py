@@ -9,10 +9,9 @@ from torch import nn
 
 from uer.batch import Batch
 from uer.components import Target
-from uer.errors import ConfigError
 from uer.glossary import LabelSmoothing
 from uer.layers.cross_entropy import cross_entropy
-from uer.layers.linear import Linear
+from uer.layers.linear import Linear, share_weight
 from uer.score import Score
 from uer.signature import Given
 from uer.states import States
@@ -49,12 +48,5 @@ class LanguageModel(Target):
         Raises:
             ConfigError: the table has another width than the states.
         """
-        if table.shape != self.output.weight.shape:
-            raise ConfigError(
-                [
-                    f"tie_weights: the word table {list(table.shape)} does not fit the output "
-                    f"layer {list(self.output.weight.shape)}; make emb_size and hidden_size equal."
-                ]
-            )
-        self.output.weight = table
+        share_weight(self.output, table)
         return True

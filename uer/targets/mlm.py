@@ -11,7 +11,7 @@ from uer.glossary import HiddenAct
 from uer.layers.activations import ACTIVATIONS
 from uer.layers.base import Norm
 from uer.layers.cross_entropy import cross_entropy
-from uer.layers.linear import Linear
+from uer.layers.linear import Linear, share_weight
 from uer.score import Score
 from uer.signature import Factory, Given, default
 from uer.states import States
@@ -53,6 +53,10 @@ class MaskedLanguageModel(Target):
         return self.output(self.norm(self.activation(self.transform(hidden))))
 
     def tie(self, table: nn.Parameter) -> bool:
-        """Predict with the word table [V, E]."""
-        self.output.weight = table
+        """Predict with the word table [V, E].
+
+        Raises:
+            ConfigError: the table has another shape.
+        """
+        share_weight(self.output, table)
         return True

@@ -352,7 +352,7 @@ def _require_body(source: str | Path, report: LoadReport) -> None:
     if problems:
         raise CheckpointError(
             f"{source} does not fit the model: {'; '.join(problems)}. Use the configuration it was "
-            "trained with, or allow a partial load."
+            "trained with, or load what fits with --allow_partial."
         )
 
 

@@ -1,0 +1,112 @@
+import pytest
+import torch
+from support import TINY
+
+from uer.cli.main import run
+from uer.config import dump_yaml
+
+CONFIG = {
+    **TINY,
+    "data_processor": "lm",
+    "embedding": ["word", "pos"],
+    "encoder": "transformer",
+    "mask": "causal",
+    "target": ["lm"],
+    "seq_length": 16,
+}
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "toy.yaml"
+    path.write_text(dump_yaml(CONFIG))
+    return str(path)
+
+
+def out(capsys, *words):
+    assert run("inspect", words, "uer inspect") == 0
+    return capsys.readouterr().out
+
+
+def row(text, name):
+    """Class and number in the line of a module."""
+    line = next(line for line in text.splitlines() if line.split()[:1] == [name])
+    return line.split()[1], int(line.split()[2].replace(",", ""))
+
+
+def test_modules_and_parameters(capsys, config):
+    text = out(capsys, config, "--vocab_size", "100", "--batch_size", "2")
+    table, layer = 100 * 16, 4 * (16 * 16 + 16) + 2 * 16 * 32 + 32 + 16 + 4 * 16
+    assert row(text, "embedding") == ("SumEmbedding", table + 64 * 16 + 32)
+    assert row(text, "word") == ("WordEmbedding", table)
+    assert row(text, "encoder") == ("TransformerEncoder", 2 * layer)
+    total = 2 * table + 64 * 16 + 32 + 2 * layer
+    assert f"parameters  {total:,} (shared ones once), {total:,} of them trained" in text
+    tied = out(capsys, config, "--vocab_size", "100", "--tie_weights")
+    assert f"parameters  {total - table:,} (" in tied
+
+
+def test_work_is_three_times_the_products_of_the_forward_pass(capsys, config):
+    text = out(capsys, config, "--vocab_size", "100", "--batch_size", "2")
+    line = next(line for line in text.splitlines() if line.startswith("work"))
+    work = int(line.split()[1].replace(",", ""))
+    maps = 2 * (4 * 16 * 16 + 2 * 16 * 32) + 16 * 100  # products a token
+    scores = 2 * 2 * 16 * 16  # two layers; queries with 16 keys, and with their values
+    assert 0.9 * 6 * (maps + scores) < work <= 6 * (maps + scores)
+
+
+def test_memory_of_weights_gradients_optimizer_and_activations(capsys):
+    text = out(capsys, "bert/tiny", "--batch_size", "2", "--seq_length", "64")
+    assert "12 MiB weights + 12 MiB gradients + 25 MiB AdamW + about" in text
+    assert "batch       2 rows of 64" in text
+
+
+def test_nothing_is_allocated(capsys, monkeypatch):
+    made = []
+    empty = torch.empty
+
+    def watched(*shape, **keys):
+        made.append(empty(*shape, **keys))
+        return made[-1]
+
+    monkeypatch.setattr(torch, "empty", watched)
+    out(capsys, "bert/tiny", "--batch_size", "1", "--seq_length", "16")
+    assert made and {tensor.device.type for tensor in made} == {"meta"}
+
+
+def test_depth_limits_the_table(capsys, config):
+    text = out(capsys, config, "--vocab_size", "100", "--depth", "1")
+    names = [line.split()[0] for line in text.splitlines() if line.split()]
+    assert names[:4] == ["embedding", "encoder", "targets", "parameters"]
+
+
+def test_without_a_processor_only_parameters_are_known(capsys, tmp_path):
+    path = tmp_path / "toy.yaml"
+    keys = {
+        key: value for key, value in CONFIG.items() if key not in ("data_processor", "seq_length")
+    }
+    path.write_text(dump_yaml(keys))
+    text = out(capsys, str(path), "--vocab_size", "100")
+    assert "no data processor or no target: work and memory are not known" in text
+
+
+def test_a_classifier_can_be_inspected(capsys, config):
+    keys = ["--target", "cls", "--data_processor", "cls", "--mask", "fully_visible"]
+    text = out(capsys, config, "--vocab_size", "100", "--labels_num", "7", *keys)
+    assert row(text, "output") == ("Linear", 7 * 17)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "--vocab_size is needed: the configuration's `about` does not say it"),
+        (["--vocab_size", "3"], "--vocab_size 3: must be more than 5"),
+        (["--batch_size", "0"], "--batch_size 0: must be at least 1"),
+        (["--depth", "0"], "--depth 0: must be at least 1"),
+        (["--labels_num", "0"], "--labels_num 0: must be at least 1"),
+        (["--layer_num", "3"], "layer_num: nobody asks for this key; did you mean 'layers_num'?"),
+    ],
+)
+def test_mistakes(capsys, config, words, message):
+    assert run("inspect", [config, *words], "uer inspect") == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,32 @@
+"""Shared by all tests: one thread, a tiny vocabulary and tiny corpora."""
+
+import random
+
+import pytest
+import torch
+from support import SPECIALS, WORDS
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tmp_path_factory):
+    path = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
+    path.write_text("\n".join([*SPECIALS, *WORDS]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """Documents of sentences: a sentence per line, a blank line between documents."""
+    draw = random.Random(1)
+    path = tmp_path_factory.mktemp("corpus") / "corpus.txt"
+    documents = (
+        "\n".join(" ".join(draw.choices(WORDS, k=draw.randint(3, 9))) for _ in range(6))
+        for _ in range(30)
+    )
+    path.write_text("\n\n".join(documents) + "\n", encoding="utf-8")
+    return path

@@ -1,0 +1,94 @@
+import pytest
+from support import BERT
+
+from uer.config import dump_yaml
+from uer.errors import ConfigError
+from uer.recipe import body_keys, read_recipe
+
+CONFIG = {**BERT, "data_processor": "bert", "about": {"paper": "x"}}
+
+
+def problems(config, **keys):
+    with pytest.raises(ConfigError) as caught:
+        read_recipe(None, config, **keys)
+    return caught.value.problems
+
+
+def test_a_configuration_describes_everything():
+    recipe = read_recipe(
+        None,
+        {**CONFIG, "optimizer": "adamw", "scheduler": "cosine", "warmup": 0.2, "batch_size": 4},
+    )
+    assert recipe.processor is not None and recipe.processor.name == "bert"
+    assert (recipe.optimizer.name, recipe.schedule.name) == ("adamw", "cosine")
+    assert recipe.schedule.values == {"warmup": 0.2} and recipe.settings == {"batch_size": 4}
+    assert recipe.facts == {} and recipe.notes == []
+
+
+def test_optimizer_and_schedule_have_defaults_and_a_processor_does_not():
+    recipe = read_recipe(None, BERT)
+    assert (recipe.optimizer.name, recipe.schedule.name) == ("adamw", "linear")
+    assert recipe.processor is None
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_data_set(tmp_path):
+    (tmp_path / "c.yaml").write_text(dump_yaml({**CONFIG, "seq_length": 20}))
+    defaults = {"data_processor": "mlm", "seq_length": 10, "short_seq_prob": 0.3}
+    recipe = read_recipe(tmp_path / "c.yaml", {"layers_num": 5}, defaults=defaults)
+    assert recipe.processor is not None and recipe.processor.name == "bert"
+    assert recipe.processor.values == {"seq_length": 20, "short_seq_prob": 0.3}
+    assert recipe.config["layers_num"] == 5
+
+
+def test_on_the_command_line_one_name_is_a_list_of_one():
+    recipe = read_recipe(None, {**CONFIG, "embedding": "word", "target": "mlm"})
+    assert recipe.config["embedding"] == ["word"] and recipe.config["target"] == ["mlm"]
+    assert recipe.model.parts["embedding"].name == "sum"  # with its norm, as in the predecessors
+
+
+@pytest.mark.parametrize("wrong", ["klingon", 3, ["legacy"]])
+def test_an_unknown_dialect(wrong):
+    (problem,) = problems({**CONFIG, "dialect": wrong})
+    assert problem == f"dialect: '{wrong}' is none; choose published or legacy."
+
+
+def test_the_dialect_of_the_weights_wins_and_is_kept():
+    assert read_recipe(None, CONFIG, dialect="legacy").config["layernorm"] == "legacy"
+    assert read_recipe(None, CONFIG, dialect="legacy").config["dialect"] == "legacy"
+    assert "dialect" not in read_recipe(None, CONFIG).config
+    spoken = {**CONFIG, "dialect": "legacy"}
+    assert read_recipe(None, spoken).config["layernorm"] == "legacy"
+    assert "layernorm" not in read_recipe(None, spoken, dialect="published").config
+
+
+def test_dropped_keys_are_noted():
+    (note,) = read_recipe(None, {**CONFIG, "layer_number_scale": True}).notes
+    assert note.startswith("layer_number_scale is ignored")
+
+
+def test_settings_are_typed_and_told_from_unknown_keys():
+    assert problems({**CONFIG, "batch_size": "big", "batchsize": 3}) == [
+        "batch_size: 'big' does not fit: input should be a valid integer.",
+        "batchsize: nobody asks for this key; did you mean 'batch_size'?",
+    ]
+
+
+def test_targets_find_their_labels_in_what_the_processor_provides():
+    (problem,) = problems({**CONFIG, "target": ["mlm", {"sp": {"name": "order"}}]})
+    assert problem == (
+        "target: 'order' needs labels that the data processor 'bert' does not make; it makes "
+        "labels for: mlm, sp."
+    )
+
+
+def test_problems_of_all_parts_come_at_once():
+    found = problems({**CONFIG, "scheduler": "cosin", "optimizer": 3, "dropout": "x"})
+    assert len(found) == 3, found
+
+
+def test_a_body_is_what_a_task_keeps_of_a_pre_trained_model():
+    config = {**CONFIG, "seq_length": 20, "batch_size": 3, "pooling": "mean"}
+    kept = body_keys(config, "cls")
+    assert kept["pooling"] == "mean" and kept["embedding"] == ["word", "pos", "seg"]
+    assert not {"data_processor", "seq_length", "batch_size", "about"} & kept.keys()
+    assert "pooling" not in body_keys(config, "mlm")
