@@ -22,7 +22,7 @@ check: $(VENV)/.dev
 $(VENV)/.quickstart: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade pip
-	$(BIN)/pip install -q -c constraints.txt -e . "scikit-learn>=1.4"
+	$(BIN)/pip install -q -c constraints.txt -e ".[zh]" "scikit-learn>=1.4"
 	touch $@
 
 $(VENV)/.dev: setup.py constraints.txt

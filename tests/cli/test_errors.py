@@ -245,6 +245,32 @@ def test_an_evaluation_set_made_with_another_tokenizer(pretrain, tmp_path, corpu
     says(pretrain(eval_dataset_path=tmp_path / "other"), "tokenizer", "preprocess")
 
 
+def test_a_checkpoint_trained_with_another_vocabulary_of_the_same_size(
+    pretrain, tmp_path, corpus, place
+):
+    made = {"corpus_path": corpus, "vocab_path": place / "other_vocab.txt"}
+    words = words_of({**made, "dataset_path": tmp_path / "other"})
+    assert run("preprocess", words, "preprocess") == 0
+    for flag in ("pretrained_model_path", "resume_from_checkpoint"):
+        said = pretrain(dataset_path=tmp_path / "other", **{flag: place / "model-2"})
+        says(said, f"{place / 'model-2'} was trained with", "the two differ", "preprocess the corp")
+
+
+def test_labels_of_a_data_set_that_do_not_fit(pretrain, tmp_path, vocabulary):
+    keys = {"data_processor": "cls", "target": "cls", "tie_weights": "false"}
+    for name, labels in (("two", (0, 1)), ("gap", (0, 7))):
+        (tmp_path / name).write_text("".join(f"{label}\tthe cat\n" for label in labels))
+        made = {"corpus_path": tmp_path / name, "vocab_path": vocabulary, "data_processor": "cls"}
+        words = words_of({**made, "dataset_path": tmp_path / f"{name}.data"})
+        assert run("preprocess", words, "preprocess") == 0
+    two, gap = tmp_path / "two.data", tmp_path / "gap.data"
+    says(pretrain(dataset_path=gap, **keys), gap, "go up to 7, but only 2", "--labels_num")
+    said = pretrain(dataset_path=two, labels_num=1, **keys)
+    says(said, two, "the label 1 is outside 0 … 0", "leave --labels_num out")
+    said = pretrain(dataset_path=two, eval_dataset_path=gap, **keys)
+    says(said, gap, "the label 7 is outside 0 … 1")
+
+
 def test_a_truncated_data_set(pretrain, place, tmp_path):
     shutil.copytree(place / "data", tmp_path / "data")
     file = tmp_path / "data" / "src" / "tokens.bin"
@@ -275,6 +301,12 @@ def test_a_damaged_checkpoint(pretrain, place, tmp_path):
 def test_a_file_that_is_no_checkpoint(pretrain, place):
     said = pretrain(pretrained_model_path=place / "file")
     says(said, f"{place / 'file'} cannot be read as a checkpoint", "copy or download it again")
+    assert "weights_only" not in said  # torch's advice is to run the file's code
+
+
+def test_rows_to_report_on_are_read_before_training(finetune, tmp_path):
+    says(finetune(test_path=tmp_path / "none.tsv"), "none.tsv: the table cannot be read")
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_tokenizer_than_the_checkpoints(finetune, place):
@@ -343,3 +375,17 @@ def test_a_tokenizer_is_needed(refuse, place, tmp_path):
     says(
         refuse("finetune", flags, "classifier"), "--vocab_path is needed: no checkpoint brings its"
     )
+
+
+def test_a_result_that_cannot_be_written_or_would_replace_an_input(refuse, place, tmp_path):
+    flags = {"load_model_path": place / "model-2", "test_path": place / "rows.tsv"}
+    rows = (place / "rows.tsv").read_bytes()
+    for command, given, flag, more in (
+        ("infer", flags, "prediction_path", ["classifier"]),
+        ("vocab", {"corpus_path": place / "rows.tsv", "kind": "char"}, "output_path", []),
+    ):
+        said = refuse(command, {**given, flag: tmp_path}, *more)
+        says(said, f"--{flag} {tmp_path} is a folder; name a file")
+        says(refuse(command, {**given, flag: place / "rows.tsv"}, *more), "is the file that is rea")
+        says(refuse(command, {**given, flag: place / "file" / "new"}, *more), "cannot write to ")
+    assert (place / "rows.tsv").read_bytes() == rows and not list(tmp_path.iterdir())

@@ -18,6 +18,13 @@ def test_rows_columns_and_line_numbers(tmp_path):
     assert "text_a" in read and "text_b" not in read
 
 
+def test_a_row_of_empty_texts_is_a_row(tmp_path):
+    read = read_table(table(tmp_path, "text_a\nx\n\n \ny\n\n"), ["text_a"])
+    assert read.column("text_a") == ["x", "", " ", "y", ""] and read.lines == [2, 3, 4, 5, 6]
+    read = read_table(table(tmp_path, "text_a\ttext_b\n\t\n\n\n"), ["text_a"])
+    assert read.rows == [["", ""]]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -29,6 +36,7 @@ def test_rows_columns_and_line_numbers(tmp_path):
             r"t\.tsv:2: the table has no column 'text_a'; did you mean 'text'\? Its col",
         ),
         ("text_a\tlabel\nx\t1\t2\n", r"t\.tsv:2: this row has 3 fields, but the table has 2"),
+        ("text_a\ttext_a\nx\ty\n", r"t\.tsv:1: two columns are called 'text_a'; rename one"),
         ("text_a\tlabel\nx\t1\nx\n", r"t\.tsv:3: this row has 1 fields"),
         (b"text_a\n\xff\n", r"t\.tsv:2: this line is not UTF-8; convert the file"),
     ],

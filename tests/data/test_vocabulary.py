@@ -95,6 +95,9 @@ def test_wordpiece_says_when_the_characters_do_not_fit(tmp_path):
     path.write_text("abcdefg " * 3)
     with pytest.raises(UserError, match=r"size: 8 is too small.* need \d+ tokens"):
         build_wordpiece([path], 8)
+    for size in (-5, 4):
+        with pytest.raises(UserError, match=rf"size: {size} is too small, 5 special tokens come"):
+            build_wordpiece([path], size)
 
 
 def test_wordpiece_refuses_an_empty_corpus(tmp_path):

@@ -105,12 +105,18 @@ def test_another_package_is_refused(tmp_path):
 def test_written_files_hold_all_rows(tmp_path):
     rows = [Review("房间很大，而且干净", 1), Review("很差", 0)]
     corpus, table, texts = (tmp_path / name for name in ("corpus", "table", "texts"))
-    reviews.write_corpus(rows, corpus)
-    reviews.write_table(rows, table)
-    reviews.write_texts(rows, texts)
-    assert corpus.read_text("utf-8") == "房间很大，\n而且干净\n\n很差\n"
-    assert table.read_text("utf-8") == "label\ttext_a\n1\t房间很大，而且干净\n0\t很差\n"
-    assert texts.read_text("utf-8") == "text_a\n房间很大，而且干净\n很差\n"
+    cut = " ".join
+    reviews.write_corpus(rows, corpus, cut)
+    reviews.write_table(rows, table, cut)
+    reviews.write_texts(rows, texts, cut)
+    assert corpus.read_text("utf-8") == "房 间 很 大 ，\n而 且 干 净\n\n很 差\n"
+    assert table.read_text("utf-8") == "label\ttext_a\n1\t房 间 很 大 ， 而 且 干 净\n0\t很 差\n"
+    assert texts.read_text("utf-8") == "text_a\n房 间 很 大 ， 而 且 干 净\n很 差\n"
+
+
+def test_frequent_words_stay_whole_and_others_are_spelt():
+    cut = reviews.Segmenter(["酒店很好"] * 3 + ["早餐"], least=3)
+    assert cut("酒店 早餐") == "酒店 早 餐"
 
 
 def test_logistic_regression_learns():

@@ -163,6 +163,13 @@ def test_a_resumed_run_removes_what_the_first_one_left(tmp_path):
     assert folders(tmp_path) == ["out-12"]
 
 
+def test_what_a_killed_run_left_of_a_removal_does_not_stand_in_the_way(tmp_path):
+    (tmp_path / ".uer-unfinished-out-2").mkdir()
+    (tmp_path / ".uer-unfinished-out-2" / "half").write_text("of a checkpoint")
+    make_trainer(tmp_path, total_steps=4, save_checkpoint_steps=2, keep_checkpoints=1).run()
+    assert [path.name for path in tmp_path.iterdir()] == ["out-4"]
+
+
 def test_all_are_kept_by_default(tmp_path):
     make_trainer(tmp_path, total_steps=5, save_checkpoint_steps=2).run()
     assert folders(tmp_path) == ["out-2", "out-4", "out-5"]

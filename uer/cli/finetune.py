@@ -16,7 +16,6 @@ from uer.data.stream import BucketStream
 from uer.errors import ConfigError, UserError
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint
 from uer.interop.pretrained import dialect_of, load_pretrained, require_folder
-from uer.model import Model
 from uer.processors.base import Processor
 from uer.recipe import Recipe, body_keys, read_recipe
 from uer.registry import load_plugin
@@ -91,6 +90,7 @@ def finetune(
     if dev_path is not None:
         dev = _stream(job.read(dev_path, facts, labelled=True), made, recipe, facts, chosen)
         evaluation = Evaluation(data=dev, best_by=job.best_by, highest=job.highest)
+    test = None if test_path is None else job.read(test_path, facts, labelled=True)
     contents = Contents(
         config=dump_yaml({**recipe.config, "task": task, "facts": labels}),
         save_tokenizer=made.save,
@@ -109,8 +109,12 @@ def finetune(
         writers=writers(log_path, tensorboard_path),
         numbered=False,
     ).run(resume_from_checkpoint)
-    if test_path is not None:
-        _test(job, model, recipe, made, facts, test_path, chosen)
+    if test is not None:
+        load_pretrained(model, chosen.output_model_path)
+        store, processor = make_store(made, test), build_processor(recipe, facts)
+        outputs = predict(job, model, store, processor, batch_size=chosen.batch_size)
+        for line in job.summary(outputs, test):
+            _log.info("%s: %s", test_path, line)
 
 
 def plan_task(name: str, overrides: Mapping[str, Any]) -> tuple[Task, dict[str, Any]]:
@@ -220,26 +224,3 @@ def _by_epochs(given: Mapping[str, Any], stream: BucketStream, epochs: int) -> S
             **given,
         }
     )
-
-
-def _test(
-    task: Task,
-    model: Model,
-    recipe: Recipe,
-    tokenizer: Tokenizer,
-    facts: Mapping[str, Any],
-    path: str,
-    settings: Settings,
-) -> None:
-    """Report on further rows with the model that was kept."""
-    load_pretrained(model, settings.output_model_path)
-    examples = task.read(path, facts, labelled=True)
-    outputs = predict(
-        task,
-        model,
-        make_store(tokenizer, examples),
-        build_processor(recipe, facts),
-        batch_size=settings.batch_size,
-    )
-    for line in task.summary(outputs, examples):
-        _log.info("%s: %s", path, line)

@@ -15,6 +15,7 @@ from uer.cli.finetune import (
     task_recipe,
 )
 from uer.cli.flags import POSITIONAL, Overrides
+from uer.cli.outputs import require_file_place
 from uer.errors import UserError
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint
 from uer.interop.pretrained import dialect_of, load_pretrained, require_folder
@@ -57,6 +58,7 @@ def infer(
         load_plugin(file)
     if batch_size < 1:
         raise UserError(f"--batch_size {batch_size}: must be at least 1.")
+    require_file_place(prediction_path, flag="prediction_path", inputs=[test_path])
     job, overrides = plan_task(task, overrides)
     recipe = _recipe(job, task, load_model_path, config_path, overrides)
     prepared = machine.prepare(device, precision, threads)

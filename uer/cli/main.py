@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(command: str, argv: Sequence[str], prog: str) -> int:
     """Call a command and turn a user's mistake into one sentence on the error stream."""
+    # Threads that wait for each other give way soon: where other processes share the cores, waiting
+    # in a tight loop makes training several times slower. Read when torch is loaded, so set here.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         if command not in COMMANDS:

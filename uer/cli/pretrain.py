@@ -7,18 +7,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 
 from uer.cli.flags import Overrides
 from uer.config import dump_yaml
 from uer.data.store import Store
 from uer.data.stream import Packing, TextStream
-from uer.errors import ConfigError, UserError
-from uer.interop.pretrained import checkpoint_config, dialect_of, load_pretrained
+from uer.errors import ConfigError, DataError, UserError
+from uer.interop.legacy_checkpoint import is_legacy_checkpoint
+from uer.interop.pretrained import (
+    checkpoint_config,
+    dialect_of,
+    load_pretrained,
+    require_folder,
+)
 from uer.model import Model
 from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugin
-from uer.tokenizers.base import Tokenizer, read_vocabulary
+from uer.tokenizers.base import Tokenizer, load, read_vocabulary
 from uer.training import machine
 from uer.training.checkpoint import MARKER, Contents
 from uer.training.cost import cost, peak_flops
@@ -63,6 +70,10 @@ def pretrain(
         load_plugin(file)
     store = Store.open(dataset_path)
     tokenizer = _tokenizer(store, vocab_path, dataset_path)
+    if pretrained_model_path is not None and not allow_partial:
+        _require_trained_with(tokenizer, pretrained_model_path)
+    if resume_from_checkpoint is not None:
+        _require_trained_with(tokenizer, resume_from_checkpoint)
     recipe = read_recipe(
         _config_path(config_path, resume_from_checkpoint or pretrained_model_path),
         _without_tokenizer(overrides),
@@ -75,7 +86,8 @@ def pretrain(
     prepared = machine.prepare(chosen.device, chosen.precision, chosen.threads)
     _log.info(prepared.line())
     machine.seed_everything(chosen.seed)
-    facts = {**tokenizer.facts(), **recipe.facts, **_labels(store, labels_num)}
+    labels = _labels(store, dataset_path, labels_num)
+    facts = {**tokenizer.facts(), **recipe.facts, **labels}
     model = build_model(recipe, facts)
     if pretrained_model_path is not None:
         report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
@@ -86,8 +98,9 @@ def pretrain(
     if eval_dataset_path is not None:
         held_out = Store.open(eval_dataset_path)
         held_out.require_tokenizer(tokenizer)
+        _labels(held_out, eval_dataset_path, facts.get("labels_num"))
         evaluation = Evaluation(data=_stream(held_out, recipe, model, chosen, packing, facts))
-    config = {**recipe.config, "facts": {**recipe.facts, **_labels(store, labels_num)}}
+    config = {**recipe.config, "facts": {**recipe.facts, **labels}}
     trainer = Trainer(
         model,
         stream,
@@ -149,6 +162,20 @@ def _tokenizer(store: Store, vocab_path: str | None, dataset_path: str) -> Token
     return tokenizer
 
 
+def _require_trained_with(tokenizer: Tokenizer, checkpoint: str) -> None:
+    """Equally many tokens are not the same tokens; a file of the predecessors says nothing."""
+    if is_legacy_checkpoint(checkpoint):
+        return
+    own = load(require_folder(checkpoint) / "tokenizer")
+    if own.fingerprint() != tokenizer.fingerprint():
+        raise UserError(
+            f"{checkpoint} was trained with the tokenizer '{own.kind}' of {own.vocab_size} tokens, "
+            f"the data set was made with '{tokenizer.kind}' of {tokenizer.vocab_size} tokens, and "
+            f"the two differ; preprocess the corpus with the vocabulary of {checkpoint}/tokenizer, "
+            "or start from its weights with --pretrained_model_path and --allow_partial."
+        )
+
+
 def _without_tokenizer(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The data set carries its tokenizer; flags that describe one were given to preprocess.py."""
     described = ("tokenizer", "do_lower_case")
@@ -161,13 +188,29 @@ def _made_for(store: Store) -> dict[str, Any]:
     return {"data_processor": made_for.get("name"), **made_for.get("options", {})}
 
 
-def _labels(store: Store, labels_num: int | None) -> dict[str, int]:
-    """How many classes the rows of the data set have."""
-    if labels_num is not None:
-        return {"labels_num": labels_num}
+def _labels(store: Store, path: str, labels_num: int | None) -> dict[str, int]:
+    """How many classes the rows of the data set have.
+
+    Raises:
+        DataError: a label is none of the classes, or one of them has no row.
+    """
     if "label" not in store.columns:
-        return {}
-    return {"labels_num": int(store.columns["label"].max()) + 1}
+        return {} if labels_num is None else {"labels_num": labels_num}
+    found = np.unique(store.columns["label"])
+    highest = int(found[-1])
+    if labels_num is None and highest >= len(found):
+        raise DataError(
+            f"the labels go up to {highest}, but only {len(found)} different ones occur; number "
+            "the classes 0, 1, 2, … without a gap, or say how many there are with --labels_num.",
+            path,
+        )
+    if labels_num is not None and highest >= labels_num:
+        raise DataError(
+            f"the label {highest} is outside 0 … {labels_num - 1}, the model's {labels_num} "
+            "classes; leave --labels_num out to count them in the data to train on.",
+            path,
+        )
+    return {"labels_num": highest + 1 if labels_num is None else labels_num}
 
 
 def _stream(

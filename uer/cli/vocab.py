@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Annotated, Literal
 
+from uer.cli.outputs import require_file_place
 from uer.data.vocabulary import build_characters, build_wordpiece, write_vocabulary
 from uer.errors import UserError
 
@@ -29,6 +30,7 @@ def vocab(
     workers_num: Annotated[int, "processes that count; the result does not depend on it"] = 1,
 ) -> None:
     """Build a vocabulary from a corpus; special tokens stand first."""
+    require_file_place(output_path, flag="output_path", inputs=corpus_path)
     chosen = delimiter or kind
     if chosen == "wordpiece":
         if vocab_size is None:

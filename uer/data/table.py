@@ -66,8 +66,9 @@ class Table:
 def read_table(path: str | Path, required: Sequence[str]) -> Table:
     """Read a table.
 
-    Blank lines are passed over. Fields beyond the named columns are an error, missing ones at the
-    end too.
+    Fields beyond the named columns are an error, missing ones at the end too. Empty lines are
+    passed over; only in a table of one column, an empty line is a row with an empty text, so that
+    predictions stay beside their rows.
 
     Args:
         path: the file.
@@ -78,7 +79,7 @@ def read_table(path: str | Path, required: Sequence[str]) -> Table:
     """
     file = Path(path)
     lines = _lines(file)
-    header = next(lines, None)
+    header = next((line for line in lines if line[1].strip()), None)
     if header is None:
         raise DataError("the table is empty.", file)
     columns = header[1].split("\t")
@@ -90,8 +91,13 @@ def read_table(path: str | Path, required: Sequence[str]) -> Table:
                 file,
                 header[0],
             )
+    for name in columns:
+        if columns.count(name) > 1:
+            raise DataError(f"two columns are called '{name}'; rename one.", file, header[0])
     rows, numbers = [], []
     for number, line in lines:
+        if not line and len(columns) > 1:
+            continue
         fields = line.split("\t")
         if len(fields) != len(columns):
             raise DataError(
@@ -107,15 +113,15 @@ def read_table(path: str | Path, required: Sequence[str]) -> Table:
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines that are not blank."""
+    """Numbered lines without their ends."""
     try:
         content = file.read_bytes()
     except OSError as error:
         raise DataError(f"the table cannot be read: {error.strerror}.", file) from error
-    for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+    content = content.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n")
+    for number, raw in enumerate(content.split(b"\n"), start=1):
         try:
             line = raw.decode("utf-8").removesuffix("\r")
         except UnicodeDecodeError as error:
             raise DataError("this line is not UTF-8; convert the file.", file, number) from error
-        if line.strip():
-            yield number, line
+        yield number, line

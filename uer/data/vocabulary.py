@@ -87,6 +87,8 @@ def build_wordpiece(
         UserError: ``size`` is too small for the characters alone; or as for `build_characters`.
     """
     _require_reserved(reserved)
+    if size < len(reserved):
+        raise UserError(f"size: {size} is too small, {len(reserved)} special tokens come first.")
     blocks = cut_blocks(corpus_paths)
     rust = RustTokenizer(WordPiece({}, unk_token=REQUIRED["unk"]))
     set_bert_splitting(rust, do_lower_case)

@@ -5,6 +5,7 @@ Theirs is one flat dictionary of tensors without any description; names are tran
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 
@@ -65,6 +66,8 @@ def read_legacy(path: str | Path) -> dict[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no checkpoint make the reader fail in many ways
         reason = str(error).partition("\n")[0] or type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # whose advice is to run the file's code
+            reason = "it is no file of torch.save, or holds other things than tensors"
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint ({reason}); copy or download it again."
         ) from error

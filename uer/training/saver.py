@@ -87,5 +87,6 @@ def _remove(folder: Path) -> None:
     """Delete a checkpoint; it is renamed first, so that no half of one bears its name."""
     if (folder / MARKER).is_file():
         doomed = folder.with_name(SCRATCH + folder.name)
+        shutil.rmtree(doomed, ignore_errors=True)  # a run that was killed here may have left it
         folder.rename(doomed)
         shutil.rmtree(doomed)
