@@ -1,5 +1,6 @@
 """Shared by all tests: one thread, a tiny vocabulary and tiny corpora."""
 
+import logging
 import random
 
 import pytest
@@ -13,10 +14,13 @@ def _one_thread():
 
 
 @pytest.fixture(autouse=True)
-def _denormals():
-    """A command run in this process makes it flush denormals, which hypothesis refuses."""
+def _as_before():
+    """Undo what a command does to its process: it flushes denormals, and logs to its stderr."""
     yield
     torch.set_flush_denormal(False)
+    root = logging.getLogger()
+    root.setLevel(logging.WARNING)
+    root.handlers = [each for each in root.handlers if type(each) is not logging.StreamHandler]
 
 
 @pytest.fixture(scope="session")
