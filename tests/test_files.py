@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ MARKER = "meta.json"
 
 def write(path, text):
     with atomic_folder(path, MARKER) as scratch:
-        (scratch / MARKER).write_text(text)
+        (scratch / MARKER).write_text(json.dumps({"files": {f"inner/{text}.bin": len(text)}}))
         (scratch / "inner").mkdir()
         (scratch / "inner" / f"{text}.bin").write_text(text)
 
@@ -40,14 +41,30 @@ def test_one_of_ours_is_replaced_whole(tmp_path):
     write(target, "old")
     with atomic_folder(target, MARKER) as scratch:
         (scratch / MARKER).write_text("new")
-        assert content(target) == {"meta.json": "old", "inner/old.bin": "old"}
+        assert content(target)["inner/old.bin"] == "old"
     assert content(tmp_path) == {"data/meta.json": "new"}
 
 
 def test_an_empty_folder_may_be_filled(tmp_path):
     (tmp_path / "data").mkdir()
     write(tmp_path / "data", "x")
-    assert content(tmp_path / "data")["meta.json"] == "x"
+    assert content(tmp_path / "data")["inner/x.bin"] == "x"
+
+
+def test_a_folder_in_which_somebody_put_a_file_is_left_alone(tmp_path):
+    write(tmp_path / "data", "old")
+    (tmp_path / "data" / "predictions.tsv").write_text("hours of work")
+    before = content(tmp_path)
+    with pytest.raises(UserError, match=r"other files \(predictions.tsv\), which would be lost"):
+        write(tmp_path / "data", "new")
+    assert content(tmp_path) == before
+
+
+def test_a_folder_without_a_manifest_is_left_alone(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "config.yaml").write_text("mine")
+    with pytest.raises(UserError, match=r"other files \(config.yaml\)"):
+        write(tmp_path / "data", "new")
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
@@ -66,7 +83,7 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path, kind):
 def test_a_folder_of_others_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     for attempt in (lambda: write(tmp_path, "x"), lambda: require_writable(tmp_path, MARKER)):
-        with pytest.raises(UserError, match="exists and holds other files; choose another path"):
+        with pytest.raises(UserError, match="exists and holds other files"):
             attempt()
     assert content(tmp_path) == {"thesis.txt": "years of work"}
 
@@ -121,7 +138,7 @@ KILLED = """
 import sys, time
 from uer.files import atomic_folder
 with atomic_folder(sys.argv[1], "meta.json") as scratch:
-    (scratch / "meta.json").write_text("half")
+    (scratch / "meta.json").write_text("{}")
     print("writing", flush=True)
     time.sleep(600)
 """
@@ -142,4 +159,4 @@ def test_a_killed_process_leaves_the_old_folder_readable(tmp_path):
         process.wait()
     assert content(tmp_path / "data") == before
     write(tmp_path / "data", "new")
-    assert content(tmp_path / "data")["meta.json"] == "new"
+    assert content(tmp_path / "data")["inner/new.bin"] == "new"

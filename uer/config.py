@@ -70,7 +70,15 @@ def parse_yaml(text: str, source: str | Path = "the configuration") -> Any:
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise ConfigError([f"is no valid YAML: {error}."], source) from None
+        raise ConfigError([f"is no valid YAML: {_sentence(error)}."], source) from None
+
+
+def _sentence(error: yaml.YAMLError) -> str:
+    """What is wrong and in which line, without the library's excerpt of the text."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem:
+        place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        return place + error.problem
+    return " ".join(str(error).split())
 
 
 def parse_value(text: str) -> Any:
@@ -112,6 +120,10 @@ def find_config(path: str | Path) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
+    if given.is_dir():
+        raise ConfigError(
+            [f"{path} is a folder; name a file (in a checkpoint, its config.yaml is one)."]
+        )
     raise ConfigError(
         [f"{path}: there is no such configuration{did_you_mean(str(path), shipped_models())}"]
     )
@@ -142,7 +154,13 @@ def load_config(path: str | Path) -> dict[str, Any]:
         ConfigError: no such file, not readable as YAML or JSON, or no mapping.
     """
     file = find_config(path)
-    text = file.read_text(encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(
+            [f"cannot be read: {reason}; a configuration is a YAML or JSON file."], file
+        ) from error
     if file.suffix == ".json":
         try:
             config = json.loads(text)

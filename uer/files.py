@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -15,21 +16,23 @@ SCRATCH = ".uer-unfinished-"
 
 
 @contextlib.contextmanager
-def atomic_folder(path: str | Path, marker: str) -> Iterator[Path]:
+def atomic_folder(path: str | Path, manifest: str) -> Iterator[Path]:
     """A scratch folder that becomes ``path`` when the block ends, and vanishes if it fails.
 
     Everything is written to disk before the rename. A folder that stood at ``path`` is replaced
-    only if it holds ``marker`` (so: one of ours); it stays readable until the new one is in place.
+    only if its manifest lists every file in it (so: nothing that somebody put there is lost); it
+    stays readable until the new one is in place.
 
     Args:
         path: the folder to make.
-        marker: a file every folder of this kind holds.
+        manifest: name of the JSON file that lists the others under ``files``, in every folder of
+            this kind.
 
     Raises:
         UserError: the place cannot be written, or holds something that is not ours.
     """
     target = Path(path)
-    _require_ours(target, marker)
+    _require_ours(target, manifest)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=SCRATCH + target.name + "-", dir=target.parent))
@@ -70,14 +73,14 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         raise
 
 
-def require_writable(path: str | Path, marker: str) -> None:
+def require_writable(path: str | Path, manifest: str) -> None:
     """Fail now, not hours later, if `atomic_folder` could not make ``path``.
 
     Raises:
         UserError: the place cannot be written, or holds something that is not ours.
     """
     target = Path(path)
-    _require_ours(target, marker)
+    _require_ours(target, manifest)
     with atomic_file(target.parent / (target.name + ".probe")) as probe:
         probe.write_bytes(b"")
     (target.parent / (target.name + ".probe")).unlink()
@@ -91,13 +94,30 @@ def sync_tree(folder: Path) -> None:
         _sync(Path(root))
 
 
-def _require_ours(target: Path, marker: str) -> None:
-    if target.is_dir() and any(target.iterdir()) and not (target / marker).exists():
-        raise UserError(f"{target} exists and holds other files; choose another path.")
+def _require_ours(target: Path, manifest: str) -> None:
+    """Nothing stands at ``target`` but what a folder of this kind wrote itself."""
     if target.is_file():
         raise UserError(
             f"{target} is a file, a folder is to be written there; choose another path."
         )
+    if not target.is_dir():
+        return
+    present = {str(file.relative_to(target)) for file in target.rglob("*") if not file.is_dir()}
+    foreign = sorted(present - _listed(target / manifest) - {manifest})
+    if foreign:
+        names = ", ".join(foreign[:3]) + (", …" if len(foreign) > 3 else "")
+        raise UserError(
+            f"{target} exists and holds other files ({names}), which would be lost; choose another "
+            "path, or move them."
+        )
+
+
+def _listed(manifest: Path) -> set[str]:
+    """The files that a manifest lists; none if there is no manifest."""
+    try:
+        return set(json.loads(manifest.read_bytes())["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def _swap(scratch: Path, target: Path) -> None:

@@ -226,7 +226,7 @@ def test_places_that_cannot_be_written(preprocess, pretrain, finetune, place):
 
 
 def test_a_place_that_holds_something_else(preprocess, place):
-    says(preprocess(dataset_path=place), f"{place} exists and holds other files; choose another")
+    says(preprocess(dataset_path=place), f"{place} exists and holds other files (")
 
 
 def test_a_missing_data_set(pretrain, tmp_path):
@@ -389,3 +389,13 @@ def test_a_result_that_cannot_be_written_or_would_replace_an_input(refuse, place
         says(refuse(command, {**given, flag: place / "rows.tsv"}, *more), "is the file that is rea")
         says(refuse(command, {**given, flag: place / "file" / "new"}, *more), "cannot write to ")
     assert (place / "rows.tsv").read_bytes() == rows and not list(tmp_path.iterdir())
+
+
+def test_a_configuration_that_is_none(pretrain, place, tmp_path):
+    says(pretrain(config_path=place / "model-2"), f"{place / 'model-2'} is a folder; name a file")
+    (tmp_path / "binary.yaml").write_bytes(b"\x7fELF\xd0\x00")
+    says(pretrain(config_path=tmp_path / "binary.yaml"), "binary.yaml: cannot be read: it is not")
+    (tmp_path / "list.yaml").write_text("[PAD]\n[UNK]\n")
+    says(pretrain(config_path=tmp_path / "list.yaml"), "list.yaml: is no valid YAML: line 2: ")
+    (tmp_path / "zero.yaml").write_bytes(b"\x00")
+    says(pretrain(config_path=tmp_path / "zero.yaml"), "zero.yaml: is no valid YAML: unacceptable")

@@ -34,7 +34,8 @@ from uer.files import atomic_folder
 MARKER = "config.yaml"
 FORMAT = 1
 BODY = ("embedding", "encoder", "tgt_embedding", "decoder")
-_WEIGHTS, _MANIFEST = "model.safetensors", "manifest.json"
+MANIFEST = "manifest.json"
+_WEIGHTS = "model.safetensors"
 _STATE, _OPTIMIZER = "trainer/state.json", "trainer/optimizer.safetensors"
 _RNG = "trainer/rng.safetensors"
 _EDITABLE = (MARKER,)
@@ -152,7 +153,7 @@ def save_checkpoint(
     Raises:
         UserError: the place cannot be written, or holds something that is no checkpoint.
     """
-    with atomic_folder(folder, MARKER) as scratch:
+    with atomic_folder(folder, MANIFEST) as scratch:
         owners, aliases = untie(weights)
         metadata = {"format": "pt", "aliases": json.dumps(aliases)}
         save_file(owners, scratch / _WEIGHTS, metadata)
@@ -162,7 +163,7 @@ def save_checkpoint(
             contents.save_tokenizer(scratch / "tokenizer")
         if trainer is not None:
             _save_trainer(scratch, trainer)
-        _write_json(scratch / _MANIFEST, {"format": FORMAT, "files": _sizes(scratch)})
+        _write_json(scratch / MANIFEST, {"format": FORMAT, "files": _sizes(scratch)})
 
 
 def load_weights(
@@ -279,11 +280,11 @@ def check_files(folder: str | Path, *, resume: bool = False) -> None:
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise CheckpointError(f"{folder} {what}; name the folder of a checkpoint.")
-    if not (root / _MANIFEST).is_file():
+    if not (root / MANIFEST).is_file():
         raise CheckpointError(
-            f"{folder} holds no {_MANIFEST}: it is no checkpoint, or its copy is not complete."
+            f"{folder} holds no {MANIFEST}: it is no checkpoint, or its copy is not complete."
         )
-    manifest = _read_json(root / _MANIFEST)
+    manifest = _read_json(root / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise CheckpointError(
             f"{folder} has checkpoint format {manifest.get('format')}, this version reads "

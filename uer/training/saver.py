@@ -6,7 +6,14 @@ import shutil
 from pathlib import Path
 
 from uer.files import SCRATCH, require_writable
-from uer.training.checkpoint import MARKER, Contents, Progress, TrainerState, save_checkpoint
+from uer.training.checkpoint import (
+    MANIFEST,
+    MARKER,
+    Contents,
+    Progress,
+    TrainerState,
+    save_checkpoint,
+)
 from uer.training.engine import Engine
 
 
@@ -39,7 +46,7 @@ class Saver:
         Raises:
             UserError: the place cannot be written, or holds something that is no checkpoint.
         """
-        require_writable(self.place(step) if self._numbered else self._path, MARKER)
+        require_writable(self.place(step) if self._numbered else self._path, MANIFEST)
 
     def save(
         self,
