@@ -46,7 +46,7 @@ PRETRAIN_LOG, REPORT = OUT / "pretrain.jsonl", OUT / "report.txt"
 
 TOKENIZER = ("--tokenizer", "space", "--vocab_path", VOCAB)
 CONFIG = "models/bert/quickstart_config.yaml"
-UPDATES = 6000
+UPDATES = 5500
 FINETUNING = ("--pooling", "mean", "--epochs_num", "5", "--learning_rate", "5e-4")
 SEEDS = (1, 2, 3)
 
