@@ -81,9 +81,19 @@ def require_writable(path: str | Path, manifest: str) -> None:
     """
     target = Path(path)
     _require_ours(target, manifest)
-    with atomic_file(target.parent / (target.name + ".probe")) as probe:
-        probe.write_bytes(b"")
-    (target.parent / (target.name + ".probe")).unlink()
+    probe_place(target)
+
+
+def probe_place(target: Path) -> None:
+    """Write and remove a file beside ``target``.
+
+    Raises:
+        UserError: the place cannot be written.
+    """
+    probe = target.with_name(target.name + ".probe")
+    with atomic_file(probe) as scratch:
+        scratch.write_bytes(b"")
+    probe.unlink()
 
 
 def sync_tree(folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from uer.errors import UserError
-from uer.files import atomic_file
+from uer.files import probe_place
 
 
 def require_file_place(path: str, *, flag: str, inputs: Sequence[str]) -> None:
@@ -26,7 +26,4 @@ def require_file_place(path: str, *, flag: str, inputs: Sequence[str]) -> None:
     for name in inputs:
         if target.exists() and Path(name).exists() and target.samefile(name):
             raise UserError(f"--{flag} {path} is the file that is read; choose another path.")
-    probe = target.with_name(target.name + ".probe")
-    with atomic_file(probe) as scratch:
-        scratch.write_bytes(b"")
-    probe.unlink()
+    probe_place(target)

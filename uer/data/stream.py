@@ -170,11 +170,12 @@ class Stream(ABC):
 
     def report(self) -> dict[str, float]:
         """The processor's figures about the current epoch."""
-        if self._epoch is None:
-            self._epoch = self._made(self._place.epoch)
-        return self.processor.report(self._epoch.instances, self.store)
+        return self.processor.report(self._made(self._place.epoch).instances, self.store)
 
     def _made(self, number: int) -> Epoch:
+        """An epoch; the present one is kept, so its index is computed once."""
+        if self._epoch is not None and self._epoch.draw.epoch == number:
+            return self._epoch
         draw = Draw(self.seed, number)
         instances = self.processor.index(self.store, draw)
         if not len(instances):
@@ -183,7 +184,10 @@ class Stream(ABC):
                 f"the processor '{name}' finds no instance in the data ({len(self.store)} "
                 "documents); check the corpus and preprocess it again."
             )
-        return Epoch(draw, instances, self.processor.lengths(instances))
+        epoch = Epoch(draw, instances, self.processor.lengths(instances))
+        if number == self._place.epoch:
+            self._epoch = epoch
+        return epoch
 
     def _deal(self) -> _Dealt:
         """The next item; moves on by one."""
