@@ -15,14 +15,14 @@ from uer.data.store import Store
 from uer.data.stream import BucketStream
 from uer.errors import ConfigError, UserError
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint
-from uer.interop.pretrained import dialect_of, load_pretrained, require_folder
+from uer.interop.pretrained import choose_config, dialect_of, load_pretrained, require_folder
 from uer.processors.base import Processor
 from uer.recipe import Recipe, body_keys, read_recipe
 from uer.registry import load_plugin
 from uer.tasks.base import Examples, Task
 from uer.tokenizers.base import Tokenizer, load, read_special_tokens, tokenizers
 from uer.training import machine
-from uer.training.checkpoint import MARKER, Contents
+from uer.training.checkpoint import Contents
 from uer.training.engine import SingleDevice
 from uer.training.evaluation import Evaluation
 from uer.training.predict import predict
@@ -66,7 +66,7 @@ def finetune(
     if epochs_num < 1:
         raise ConfigError([f"--epochs_num {epochs_num}: must be at least 1."])
     job, overrides = plan_task(task, overrides)
-    config = _config_path(config_path, pretrained_model_path)
+    config = choose_config(config_path, pretrained_model_path)
     recipe = task_recipe(job, config, overrides, dialect_of(pretrained_model_path))
     given = {"output_model_path": output_model_path, **recipe.settings, **settings}
     chosen = Settings(**given)
@@ -182,14 +182,6 @@ def choose_tokenizer(
 def make_store(tokenizer: Tokenizer, examples: Examples) -> Store:
     """The rows, tokenised, in memory."""
     return Store.in_memory(tokenizer, examples.texts, examples.columns)
-
-
-def _config_path(given: str | None, checkpoint: str | None) -> str | Path:
-    if given is not None:
-        return given
-    if checkpoint is not None and not is_legacy_checkpoint(checkpoint):
-        return require_folder(checkpoint) / MARKER
-    return "models/bert/base_config.json"
 
 
 def _stream(

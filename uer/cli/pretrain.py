@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from uer.data.stream import Packing, TextStream
 from uer.errors import ConfigError, DataError, UserError
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint
 from uer.interop.pretrained import (
-    checkpoint_config,
+    choose_config,
     dialect_of,
     load_pretrained,
     require_folder,
@@ -27,7 +26,7 @@ from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugin
 from uer.tokenizers.base import Tokenizer, load, read_vocabulary
 from uer.training import machine
-from uer.training.checkpoint import MARKER, Contents
+from uer.training.checkpoint import Contents
 from uer.training.cost import cost, peak_flops
 from uer.training.engine import SingleDevice
 from uer.training.evaluation import Evaluation
@@ -75,7 +74,7 @@ def pretrain(
     if resume_from_checkpoint is not None:
         _require_trained_with(tokenizer, resume_from_checkpoint)
     recipe = read_recipe(
-        _config_path(config_path, resume_from_checkpoint or pretrained_model_path),
+        choose_config(config_path, resume_from_checkpoint or pretrained_model_path),
         _without_tokenizer(overrides),
         defaults=_made_for(store),
         dialect=dialect_of(pretrained_model_path),
@@ -140,15 +139,6 @@ def writers(log_path: str | None, tensorboard_path: str | None) -> list[Writer]:
     if tensorboard_path is not None:
         found.append(TensorBoard(tensorboard_path))
     return found
-
-
-def _config_path(given: str | None, checkpoint: str | None) -> str | Path:
-    if given is not None:
-        return given
-    if checkpoint is not None and Path(checkpoint).is_dir():
-        checkpoint_config(checkpoint)
-        return Path(checkpoint) / MARKER
-    return "models/bert/base_config.json"
 
 
 def _tokenizer(store: Store, vocab_path: str | None, dataset_path: str) -> Tokenizer:

@@ -56,6 +56,19 @@ def checkpoint_config(path: str | Path) -> dict[str, Any]:
     return load_config(Path(path) / MARKER)
 
 
+def choose_config(given: str | None, checkpoint: str | None) -> str | Path:
+    """The configuration to use: the one given, else the checkpoint's own, else BERT-base.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged, or there is none.
+    """
+    if given is not None:
+        return given
+    if checkpoint is not None and not is_legacy_checkpoint(checkpoint):
+        return require_folder(checkpoint) / MARKER
+    return "models/bert/base_config.json"
+
+
 def require_folder(path: str | Path) -> Path:
     """A checkpoint folder of ours.
 
