@@ -172,6 +172,28 @@ class Target(Part, ABC):
             The loss summed over `weight(batch)` items; an exact, connected zero without items.
         """
 
+    def companions(self) -> dict[str, nn.Module]:
+        """Models of its own that are trained beside the model, by name (ELECTRA's generator).
+
+        Their objectives count as the model's, called ``<companion>.<objective>``.
+        """
+        return {}
+
+    def attach(self, model: nn.Module) -> None:
+        """Called once, when the model is whole: share its parts with a companion."""
+
+    def prepare(self, batch: Batch) -> tuple[Batch, dict[str, Score]]:
+        """Called before the model reads a batch: let companions change it.
+
+        Args:
+            batch: the whole batch.
+
+        Returns:
+            What the model reads and this target is given, and the scores of the companions'
+            objectives by their full names.
+        """
+        return batch, {}
+
     def tie(self, table: nn.Parameter) -> bool:
         """Share the output matrix with a word table [V, E]; False if there is nothing to share."""
         return False

@@ -18,6 +18,9 @@ HeadsNum = Annotated[int, "attention heads of a layer"]
 AttentionHeadSize = Annotated[
     int | None, "width of one attention head; by default hidden_size / heads_num"
 ]
+KvHeadsNum = Annotated[
+    int | None, "heads of keys and values, each shared by several query heads; by default heads_num"
+]
 FeedForwardSize = Annotated[int, "inner width of the feed-forward block"]
 MaxSeqLength = Annotated[int, "positions the model knows; rows may not be longer"]
 
@@ -33,6 +36,11 @@ LayernormPositioning = Annotated[
     Literal["pre", "post"], "norm before each block (pre) or after the residual sum (post)"
 ]
 RemoveTransformerBias = Annotated[bool, "linear maps of the layers without bias"]
+QkvBias = Annotated[
+    bool | None, "query, key and value maps have a bias; by default unless remove_transformer_bias"
+]
+RemoveAttentionScale = Annotated[bool, "scores are not divided by the root of the head's width"]
+ParameterSharing = Annotated[bool, "one layer's parameters serve all layers"]
 Mask = Annotated[MaskKind, "which tokens self-attention may see"]
 Pooling = Annotated[
     Literal["first", "last", "mean", "max"], "how a document's states become one vector"

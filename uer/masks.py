@@ -45,7 +45,8 @@ class KernelMask(NamedTuple):
     """The arguments of `scaled_dot_product_attention`: at most one of the two is set.
 
     Args:
-        allowed: [B, 1, Lq, Lk] or [1, 1, Lq, Lk] bool, True where attention is allowed; or None.
+        allowed: [B or 1, N or 1, Lq, Lk] bool, True where attention is allowed, or what is added to
+            the scores; or None.
         is_causal: the kernel's own lower triangle is the whole mask.
     """
 
@@ -72,7 +73,13 @@ class AttentionMask:
     _made: dict[int | None, KernelMask] = field(default_factory=dict, repr=False)
 
     def narrow(self, window: int) -> AttentionMask:
-        """The same mask seen through a local window; equal windows share one tensor."""
+        """The same mask seen through a local window; equal windows share one tensor.
+
+        Args:
+            window: see the class; one that hides nothing leaves the mask as it is.
+        """
+        if window >= max(self.query.shape[1], self.key.shape[1]) - 1:
+            return self
         return replace(self, window=window)
 
     def kernel(self, device: torch.device) -> KernelMask:
@@ -84,6 +91,14 @@ class AttentionMask:
         if self.window not in self._made:
             self._made[self.window] = self._kernel(device)
         return self._made[self.window]
+
+    def allowed(self, device: torch.device) -> torch.Tensor:
+        """[B or 1, 1, Lq, Lk] bool, the kernel mask written out whatever its form."""
+        made = self.kernel(device)
+        if made.allowed is not None:
+            return made.allowed
+        every = torch.ones(1, 1, self.query.shape[1], self.key.shape[1], device=device).bool()
+        return every.tril() if made.is_causal else every
 
     def _kernel(self, device: torch.device) -> KernelMask:
         asked, asking = self.key.document, self.query.document

@@ -68,11 +68,24 @@ class Model(nn.Module):
         self.targets = nn.ModuleDict({one.name: one.given(**facts)() for one in target})
         if tie_weights:
             self._tie()
+        for one in self.heads.values():
+            one.attach(self)
+
+    @property
+    def heads(self) -> dict[str, Target]:
+        """The model's own targets by name."""
+        return {name: part for name, part in self.targets.items() if isinstance(part, Target)}
 
     @property
     def objectives(self) -> dict[str, Target]:
-        """The targets by name."""
-        return {name: part for name, part in self.targets.items() if isinstance(part, Target)}
+        """Everything that is trained: the targets, and those of companions."""
+        found = {}
+        for name, head in self.heads.items():
+            for companion, model in head.companions().items():
+                assert isinstance(model, Model), "a companion is a model"
+                found |= {f"{companion}.{key}": one for key, one in model.objectives.items()}
+            found[name] = head
+        return found
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -104,8 +117,12 @@ class Model(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Score]:
         """Score every target on a batch."""
+        scores = {}
+        for head in self.heads.values():
+            batch, of_companions = head.prepare(batch)
+            scores |= of_companions
         states = self.states(batch)
-        return {name: target(states, batch) for name, target in self.objectives.items()}
+        return scores | {name: head(states, batch) for name, head in self.heads.items()}
 
     def weights(self, batch: Batch) -> dict[str, torch.Tensor]:
         """How many items a batch holds for every target; known before `forward`."""
@@ -154,8 +171,8 @@ class Model(nn.Module):
         table = self._last_embedding().table
         if table is None:
             raise ConfigError(["tie_weights: there is no word embedding to share."])
-        for target in self.objectives.values():
-            target.tie(table)
+        for head in self.heads.values():
+            head.tie(table)
 
     def _checked(self, side: Batch) -> Batch:
         if self.max_seq_length is not None and "ids" in side:

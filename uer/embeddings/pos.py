@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch.nn import functional as F
 
 from uer.batch import Batch
@@ -15,10 +17,19 @@ from uer.states import States
 class PositionEmbedding(Embedding):
     """One learnt vector for every position; positions restart with each packed document."""
 
-    def __init__(self, *, emb_size: EmbSize, max_seq_length: MaxSeqLength = 512) -> None:
+    def __init__(
+        self,
+        *,
+        emb_size: EmbSize,
+        max_seq_length: MaxSeqLength = 512,
+        position_offset: Annotated[
+            int, "row of the first position; rows before it are not used (RoBERTa, BART: 2)"
+        ] = 0,
+    ) -> None:
         super().__init__()
         self.output_size = emb_size
-        self.weight = table(max_seq_length, emb_size)
+        self.offset = position_offset
+        self.weight = table(max_seq_length + position_offset, emb_size)
 
     def forward(self, batch: Batch, states: States | None) -> States:
         """Add positions to hidden [B, L, E].
@@ -28,11 +39,12 @@ class PositionEmbedding(Embedding):
         """
         assert states is not None, "pos adds to what stands before it"
         length = states.hidden.shape[1]
-        if length > self.weight.shape[0]:
+        rows = self.weight[self.offset :]
+        if length > rows.shape[0]:
             raise DataError(
-                f"a row of {length} tokens is longer than the model's {self.weight.shape[0]} "
+                f"a row of {length} tokens is longer than the model's {rows.shape[0]} "
                 "positions; lower --seq_length or raise max_seq_length."
             )
         if states.position is None:
-            return states.with_hidden(states.hidden + self.weight[:length])
-        return states.with_hidden(states.hidden + F.embedding(states.position, self.weight))
+            return states.with_hidden(states.hidden + rows[:length])
+        return states.with_hidden(states.hidden + F.embedding(states.position, rows))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import nn
 from torch.nn import functional as F
 
@@ -22,9 +24,16 @@ class WordEmbedding(Embedding):
 
     first = True
 
-    def __init__(self, *, vocab_size: Given[int], emb_size: EmbSize) -> None:
+    def __init__(
+        self,
+        *,
+        vocab_size: Given[int],
+        emb_size: EmbSize,
+        scale_embedding: Annotated[bool, "word vectors times the root of their width"] = False,
+    ) -> None:
         super().__init__()
         self.output_size = emb_size
+        self.scale = emb_size**0.5 if scale_embedding else 1.0
         self.weight = table(vocab_size, emb_size)
 
     @property
@@ -40,8 +49,9 @@ class WordEmbedding(Embedding):
     def forward(self, batch: Batch, states: States | None) -> States:
         """Look up ``ids`` [B, L]: States with hidden [B, L, E]."""
         assert states is None, "word reads the batch, so it stands first"
+        hidden = F.embedding(batch["ids"], self.weight)
         return States(
-            hidden=F.embedding(batch["ids"], self.weight),
+            hidden=hidden if self.scale == 1.0 else hidden * self.scale,
             position=batch.get("position"),
             segment=batch.get("segment"),
             validity=batch.get("validity"),

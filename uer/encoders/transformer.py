@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from torch import nn
 
 from uer.components import Encoder
+from uer.errors import ConfigError
 from uer.glossary import (
     AttentionHeadSize,
     Factorized,
@@ -16,9 +18,12 @@ from uer.glossary import (
     LayersNum,
     Mask,
     MaskKind,
+    ParameterSharing,
 )
-from uer.layers.base import Layer, Norm, Position
+from uer.layers.base import AttentionContext, Layer, Norm, Position
+from uer.layers.dropout import Dropout
 from uer.layers.linear import Linear
+from uer.masks import AttentionMask
 from uer.signature import Factory, Given, default
 from uer.states import States
 
@@ -29,6 +34,9 @@ class TransformerEncoder(Encoder):
     ``mask: causal`` makes it a language model's decoder-only stack. Where embeddings are narrower
     than the hidden states, a linear map joins them (ALBERT, arXiv:1909.11942); the same paper's
     ``parameter_sharing`` applies one layer again and again.
+
+    With ``attention_window`` attention is local (arXiv:2004.05150), but for every
+    ``global_attention_every``-th layer from the first, where that is given (arXiv:2412.13663).
     """
 
     packable = True
@@ -44,9 +52,20 @@ class TransformerEncoder(Encoder):
         mask: Mask = "fully_visible",
         layer: Factory[Layer] = default("transformer"),
         position: Factory[Position] | None = None,
-        parameter_sharing: Annotated[bool, "one layer's parameters serve all layers"] = False,
+        local_position: Factory[Position] | None = None,
+        attention_window: Annotated[
+            int | None, "positions to either side that a token sees; by default all"
+        ] = None,
+        global_attention_every: Annotated[
+            int | None, "in every so many layers the attention_window does not count"
+        ] = None,
+        parameter_sharing: ParameterSharing = False,
         layernorm: Factory[Norm] = default("normal"),
         layernorm_positioning: LayernormPositioning = "post",
+        first_layernorm: Annotated[
+            bool, "the first layer normalises its input; False: the embedding's norm serves it"
+        ] = True,
+        output_dropout: Annotated[float, "dropout rate of the stack's result"] = 0.0,
         factorized_embedding_parameterization: Factorized = None,
     ) -> None:
         super().__init__()
@@ -59,21 +78,56 @@ class TransformerEncoder(Encoder):
         made = 1 if parameter_sharing else layers_num
         self.layers = nn.ModuleList(layer() for _ in range(made))
         self.rounds = layers_num if parameter_sharing else 1
-        head_size = attention_head_size or hidden_size // heads_num
-        self.position = None if position is None else position(head_size=head_size)
+        self.window = attention_window
+        self.global_every = _checked(attention_window, global_attention_every, parameter_sharing)
+        size = {"head_size": attention_head_size or hidden_size // heads_num}
+        self.position = None if position is None else position.given(**size)()
+        self.local_position = None if local_position is None else local_position.given(**size)()
         pre = layernorm_positioning == "pre"
+        if pre and not first_layernorm:
+            self.layers[0].attention_norm = nn.Identity()
         self.norm = layernorm(size=hidden_size) if pre else None
+        self.dropout = Dropout(output_dropout)
 
     def forward(self, states: States) -> States:
         """Encode hidden [B, L, input_size] into [B, L, H]."""
         hidden = states.hidden
         if self.projection is not None:
             hidden = self.projection(hidden)
-        mask = states.self_mask(self.mask)
-        placement = None if self.position is None else self.position(mask, hidden.device)
+        far, near = self._contexts(states)
         for _ in range(self.rounds):
-            for layer in self.layers:
-                hidden = layer(hidden, mask, placement)
+            for number, layer in enumerate(self.layers):
+                everywhere = self.global_every is not None and number % self.global_every == 0
+                hidden = layer(hidden, far if everywhere else near)
         if self.norm is not None:
             hidden = self.norm(hidden)
-        return states.with_hidden(hidden)
+        return states.with_hidden(self.dropout(hidden))
+
+    def _contexts(self, states: States) -> tuple[AttentionContext, AttentionContext]:
+        """Of layers that see everything, and of the others; one and the same without a window."""
+        mask, device = states.self_mask(self.mask), states.hidden.device
+        far = _context(mask, self.position, device)
+        if self.window is None:
+            return far, far
+        return far, _context(mask.narrow(self.window), self.local_position or self.position, device)
+
+
+def _context(
+    mask: AttentionMask, position: nn.Module | None, device: torch.device
+) -> AttentionContext:
+    return AttentionContext(mask, None if position is None else position(mask, device))
+
+
+def _checked(window: int | None, every: int | None, shared: bool) -> int | None:
+    problems = []
+    if window is not None and window < 0:
+        problems.append(f"attention_window: {window} must not be negative.")
+    if every is not None and window is None:
+        problems.append("global_attention_every: goes with an attention_window.")
+    if every is not None and every < 1:
+        problems.append(f"global_attention_every: {every} must be at least 1.")
+    if every is not None and shared:
+        problems.append("global_attention_every: layers that share parameters are all alike.")
+    if problems:
+        raise ConfigError(problems)
+    return every

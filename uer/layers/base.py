@@ -6,12 +6,12 @@ Shapes: B rows, L tokens, H hidden size, N heads, Dh size of a head.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 from torch import nn
 
-from uer.masks import AttentionMask
+from uer.masks import AttentionMask, KernelMask
 from uer.registry import Registry
 
 
@@ -35,16 +35,19 @@ class FeedForward(nn.Module, ABC):
         """[B, L, H] → [B, L, H]."""
 
 
-class Placement(NamedTuple):
-    """How positions enter one forward pass; made once by `Position`, used by every layer.
+class Placement:
+    """How positions enter attention in one forward pass: as a rotation, or as a bias.
 
-    Args:
-        cos: [B or 1, L, Dh] for the rotation of queries and keys.
-        sin: [B or 1, L, Dh].
+    Made once by `Position`, used by every layer. This one does nothing.
     """
 
-    cos: torch.Tensor
-    sin: torch.Tensor
+    def rotate(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Queries or keys [B, N, L, Dh], turned by their positions."""
+        return vectors
+
+    def bias(self) -> torch.Tensor | None:
+        """[B or 1, N, Lq, Lk] what is added to the scores, or None."""
+        return None
 
 
 class Position(nn.Module, ABC):
@@ -59,6 +62,55 @@ class Position(nn.Module, ABC):
             device: where the tensors are needed.
         """
 
+    def no_decay(self) -> list[nn.Parameter]:
+        """Parameters without weight decay: none of a scheme's, by default."""
+        return []
+
+
+class AttentionContext:
+    """What attention needs beside vectors; made once per forward pass, shared by the layers.
+
+    Args:
+        mask: who may attend to whom.
+        placement: where positions act inside attention.
+
+    Attributes:
+        scores: [B, N, Lq, Lk] of the layer before; attention that adds layers' scores up reads
+            and replaces them.
+    """
+
+    def __init__(self, mask: AttentionMask, placement: Placement | None = None) -> None:
+        self.mask, self.placement = mask, placement or Placement()
+        self.scores: torch.Tensor | None = None
+        self._made: dict[torch.dtype, KernelMask] = {}
+
+    def kernel(self, vectors: torch.Tensor) -> KernelMask:
+        """The mask and the positions' bias, as the fused kernel takes them.
+
+        Args:
+            vectors: their device and dtype decide those of the result.
+        """
+        if vectors.dtype not in self._made:
+            self._made[vectors.dtype] = self._kernel(vectors)
+        return self._made[vectors.dtype]
+
+    def added(self, vectors: torch.Tensor) -> torch.Tensor:
+        """[B or 1, N or 1, Lq, Lk] mask and bias as one tensor to add to scores."""
+        allowed = self.mask.allowed(vectors.device)
+        bias = self.placement.bias()
+        least = torch.finfo(vectors.dtype).min
+        if bias is None:
+            return vectors.new_zeros(allowed.shape).masked_fill(~allowed, least)
+        return bias.to(vectors.dtype).masked_fill(~allowed, least)
+
+    def _kernel(self, vectors: torch.Tensor) -> KernelMask:
+        bias, kernel = self.placement.bias(), self.mask.kernel(vectors.device)
+        if bias is None:
+            return kernel
+        if kernel.allowed is None and not kernel.is_causal:
+            return KernelMask(bias.to(vectors.dtype), is_causal=False)
+        return KernelMask(self.added(vectors), is_causal=False)
+
 
 class Attention(nn.Module, ABC):
     """Attention of a layer: from a sequence to itself or to a memory."""
@@ -67,18 +119,16 @@ class Attention(nn.Module, ABC):
     def forward(
         self,
         hidden: torch.Tensor,
-        mask: AttentionMask,
+        context: AttentionContext,
         *,
         memory: torch.Tensor | None = None,
-        placement: Placement | None = None,
     ) -> torch.Tensor:
         """Attend.
 
         Args:
             hidden: [B, Lq, H] what asks.
-            mask: described mask between hidden and memory.
+            context: mask between hidden and memory, and positions.
             memory: [B, Lk, H'] what is looked at; None: hidden itself.
-            placement: positions, where the scheme acts inside attention.
 
         Returns:
             [B, Lq, H].
@@ -95,9 +145,7 @@ class Layer(nn.Module, ABC):
     packable: ClassVar[bool] = True
 
     @abstractmethod
-    def forward(
-        self, hidden: torch.Tensor, mask: AttentionMask, placement: Placement | None
-    ) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, context: AttentionContext) -> torch.Tensor:
         """[B, L, H] → [B, L, H]."""
 
 

@@ -52,7 +52,7 @@ class Classifier(Task):
 
     def predict(self, model: Model, batch: Batch) -> torch.Tensor:
         """[D, C] logits."""
-        head = model.objectives[self.target]
+        head = model.heads[self.target]
         assert isinstance(head, Classification)
         return head.logits(model.states(batch)).float()
 

@@ -11,16 +11,21 @@ from uer.glossary import (
     AttentionHeadSize,
     HeadsNum,
     HiddenSize,
+    KvHeadsNum,
+    QkvBias,
+    RemoveAttentionScale,
     RemoveTransformerBias,
 )
-from uer.layers.base import Attention, Placement
+from uer.layers.base import Attention, AttentionContext, Norm
 from uer.layers.linear import Linear
-from uer.layers.positions.rotary import rotate
-from uer.masks import AttentionMask
+from uer.signature import Factory, Given
 
 
 class MultiHeadAttention(Attention):
     """Scaled dot-product attention in several heads (arXiv:1706.03762).
+
+    With ``kv_heads_num`` there are fewer keys and values than queries (arXiv:2305.13245).
+    ``query_key_norm`` normalises queries and keys head by head before positions enter.
 
     Dropout on the probabilities is a key of its own and off by default: it forces CPU kernels to
     write out all scores, about twenty times the time of the kernel.
@@ -31,54 +36,96 @@ class MultiHeadAttention(Attention):
         *,
         hidden_size: HiddenSize,
         heads_num: HeadsNum,
+        kv_heads_num: KvHeadsNum = None,
         attention_head_size: AttentionHeadSize = None,
         attention_dropout: AttentionDropout = 0.0,
         remove_transformer_bias: RemoveTransformerBias = False,
+        qkv_bias: QkvBias = None,
+        remove_attention_scale: RemoveAttentionScale = False,
+        query_key_norm: Factory[Norm] | None = None,
+        memory_size: Given[int | None] = None,
     ) -> None:
         super().__init__()
-        if attention_head_size is None and hidden_size % heads_num:
-            raise ConfigError(
-                [
-                    f"heads_num: {heads_num} does not divide hidden_size {hidden_size}; "
-                    "choose a divisor or give attention_head_size."
-                ]
-            )
-        self.heads = heads_num
-        width = heads_num * (attention_head_size or hidden_size // heads_num)
+        self.heads, self.kv_heads = heads_num, kv_heads_num or heads_num
+        size = _head_size(hidden_size, heads_num, self.kv_heads, attention_head_size)
         bias = not remove_transformer_bias
-        self.query = Linear(hidden_size, width, bias=bias)
-        self.key = Linear(hidden_size, width, bias=bias)
-        self.value = Linear(hidden_size, width, bias=bias)
-        self.output = Linear(width, hidden_size, bias=bias)
+        inner_bias = bias if qkv_bias is None else qkv_bias
+        memory_size = memory_size or hidden_size
+        self.query = Linear(hidden_size, heads_num * size, bias=inner_bias)
+        self.key = Linear(memory_size, self.kv_heads * size, bias=inner_bias)
+        self.value = Linear(memory_size, self.kv_heads * size, bias=inner_bias)
+        self.output = Linear(heads_num * size, hidden_size, bias=bias)
+        normed = query_key_norm is not None
+        self.query_norm = query_key_norm(size=size) if normed else None
+        self.key_norm = query_key_norm(size=size) if normed else None
+        self.scale = 1.0 if remove_attention_scale else size**-0.5
         self.dropout = attention_dropout
 
     def forward(
         self,
         hidden: torch.Tensor,
-        mask: AttentionMask,
+        context: AttentionContext,
         *,
         memory: torch.Tensor | None = None,
-        placement: Placement | None = None,
     ) -> torch.Tensor:
-        """[B, Lq, H], memory [B, Lk, H] → [B, Lq, H]."""
+        """[B, Lq, H], memory [B, Lk, H'] → [B, Lq, H]."""
         memory = hidden if memory is None else memory
-        query, key, value = (  # each [B, N, L, Dh]
-            project(states).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for project, states in (
-                (self.query, hidden),
-                (self.key, memory),
-                (self.value, memory),
-            )
-        )
-        if placement is not None:
-            query, key = rotate(query, placement), rotate(key, placement)
-        allowed, is_causal = mask.kernel(hidden.device)
-        mixed = F.scaled_dot_product_attention(
+        query = _heads(self.query(hidden), self.heads)
+        key, value = (_heads(map_(memory), self.kv_heads) for map_ in (self.key, self.value))
+        if self.query_norm is not None and self.key_norm is not None:
+            query, key = self.query_norm(query), self.key_norm(key)
+        query, key = context.placement.rotate(query), context.placement.rotate(key)
+        mixed = self.mix(query, key, value, context)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+    def mix(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        context: AttentionContext,
+    ) -> torch.Tensor:
+        """Values, weighted by the softmax of the scores.
+
+        Args:
+            query: [B, N, Lq, Dh].
+            key: [B, N', Lk, Dh]; N' divides N.
+            value: [B, N', Lk, Dh].
+            context: mask and positions.
+
+        Returns:
+            [B, N, Lq, Dh].
+        """
+        allowed, is_causal = context.kernel(query)
+        return F.scaled_dot_product_attention(
             query,
             key,
             value,
             attn_mask=allowed,
             dropout_p=self.dropout if self.training else 0.0,
             is_causal=is_causal,
+            scale=self.scale,
+            enable_gqa=self.kv_heads != self.heads,
         )
-        return self.output(mixed.transpose(1, 2).flatten(2))
+
+
+def _heads(vectors: torch.Tensor, number: int) -> torch.Tensor:
+    """[B, L, N * Dh] → [B, N, L, Dh]."""
+    return vectors.unflatten(-1, (number, -1)).transpose(1, 2)
+
+
+def _head_size(hidden: int, heads: int, kv_heads: int, given: int | None) -> int:
+    problems = []
+    if given is None and hidden % heads:
+        problems.append(
+            f"heads_num: {heads} does not divide hidden_size {hidden}; "
+            "choose a divisor or give attention_head_size."
+        )
+    if heads % kv_heads:
+        problems.append(
+            f"kv_heads_num: {kv_heads} does not divide heads_num {heads}; every group of query "
+            "heads shares one."
+        )
+    if problems:
+        raise ConfigError(problems)
+    return given or hidden // heads

@@ -6,9 +6,8 @@ import torch
 
 from uer.glossary import Dropout as DropoutRate
 from uer.glossary import HiddenSize, LayernormPositioning
-from uer.layers.base import Attention, FeedForward, Layer, Norm, Placement
+from uer.layers.base import Attention, AttentionContext, FeedForward, Layer, Norm
 from uer.layers.dropout import Dropout
-from uer.masks import AttentionMask
 from uer.signature import Factory, default
 
 
@@ -40,14 +39,10 @@ class TransformerLayer(Layer):
         self.feed_forward_norm = layernorm(size=hidden_size)
         self.dropout = Dropout(dropout)
 
-    def forward(
-        self, hidden: torch.Tensor, mask: AttentionMask, placement: Placement | None
-    ) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, context: AttentionContext) -> torch.Tensor:
         """[B, L, H] → [B, L, H]."""
         if self.pre:
-            inner = self.attention_norm(hidden)
-            hidden = hidden + self.dropout(self.attention(inner, mask, placement=placement))
+            hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), context))
             return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
-        inner = self.dropout(self.attention(hidden, mask, placement=placement))
-        hidden = self.attention_norm(hidden + inner)
+        hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, context)))
         return self.feed_forward_norm(hidden + self.dropout(self.feed_forward(hidden)))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 
 from uer.layers.base import Placement, Position
+from uer.layers.rope_scaling import inverse_frequencies
 from uer.masks import AttentionMask
 from uer.signature import Given
+
+RopeTheta = Annotated[float, "base of the rotation's wave lengths"]
+RopeScaling = Annotated[
+    dict[str, Any] | None,
+    "how wave lengths are stretched for longer texts: rope_type (linear, llama3, yarn) and its "
+    "constants, as in Hugging Face's configurations",
+]
 
 
 class RotaryPosition(Position):
@@ -21,31 +29,27 @@ class RotaryPosition(Position):
         self,
         *,
         head_size: Given[int],
-        rope_theta: Annotated[float, "base of the rotation's wave lengths"] = 10000.0,
+        rope_theta: RopeTheta = 10000.0,
+        rope_scaling: RopeScaling = None,
     ) -> None:
         super().__init__()
-        self.head_size, self.theta = head_size, rope_theta
+        self.frequency, self.scale = inverse_frequencies(head_size, rope_theta, rope_scaling)
 
     def forward(self, mask: AttentionMask, device: torch.device) -> Placement:
-        """Cosines and sines [B or 1, L, Dh] of every position's angles, in float32."""
-        steps = torch.arange(0, self.head_size, 2, device=device, dtype=torch.float32)
-        frequency = 1.0 / self.theta ** (steps / self.head_size)
-        angle = mask.query.places(device)[..., None].float() * frequency
-        angle = torch.cat((angle, angle), dim=-1)
-        return Placement(angle.cos(), angle.sin())
+        """Cosines and sines [B or 1, L, Dh/2] of every position's angles, in float32."""
+        angle = mask.query.places(device)[..., None].float() * self.frequency.to(device)
+        return self.placed(angle.cos() * self.scale, angle.sin() * self.scale)
+
+    def placed(self, cos: torch.Tensor, sin: torch.Tensor) -> Placement:
+        """The rotation of pairs of dimensions, from [B or 1, L, Dh/2] each."""
+        return _Halves(cos, sin)
 
 
-def rotate(vectors: torch.Tensor, placement: Placement) -> torch.Tensor:
-    """Apply the rotation.
+class _Halves(Placement):
+    def __init__(self, cos: torch.Tensor, sin: torch.Tensor) -> None:
+        self.cos, self.sin = (torch.cat((half, half), dim=-1)[:, None] for half in (cos, sin))
 
-    Args:
-        vectors: [B, N, L, Dh] queries or keys.
-        placement: cosines and sines [B or 1, L, Dh].
-
-    Returns:
-        [B, N, L, Dh].
-    """
-    low, high = vectors.chunk(2, dim=-1)
-    turned = torch.cat((-high, low), dim=-1)
-    cos, sin = placement.cos[:, None], placement.sin[:, None]
-    return (vectors * cos + turned * sin).to(vectors.dtype)
+    def rotate(self, vectors: torch.Tensor) -> torch.Tensor:
+        low, high = vectors.chunk(2, dim=-1)
+        turned = torch.cat((-high, low), dim=-1)
+        return (vectors * self.cos + turned * self.sin).to(vectors.dtype)
