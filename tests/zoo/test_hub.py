@@ -110,7 +110,8 @@ def test_contents_that_differ_from_their_checksum_are_refused(hub, get):
         ((401, None), r"the hub refuses access \(401\); log in with"),
         ((403, None), r"the hub refuses access \(403\)"),
         ((404, "RevisionNotFound"), "has no revision 'main'"),
-        ((404, "EntryNotFound"), "lacks a file on the hub"),
+        ((404, "EntryNotFound"), "lists a file that it does not have"),
+        ((500, None), "the hub answered 500; try later"),
     ],
 )
 def test_refusals(hub, get, refuse, message):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
 
 from uer.zoo.manifest import Entry
 
@@ -12,38 +11,38 @@ def sentence(entry: Entry, error: Exception) -> str:
     """What to tell the user about an error that fetching a model raised."""
     from huggingface_hub import errors  # fetching has imported it; nothing else needs it
 
-    if isinstance(error, errors.LocalEntryNotFoundError):
-        # Said when a file is not in the cache; why it was not fetched either is the cause.
-        error = error.__cause__ if isinstance(error.__cause__, errors.HfHubHTTPError) else error
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(
+        error.__cause__, errors.HfHubHTTPError
+    ):
+        error = error.__cause__  # why the file, which is not in the cache, was not fetched either
     what = f"{entry.name} ({entry.repo})"
     page = f"https://huggingface.co/{entry.repo}"
     login = "log in with `hf auth login` or set HF_TOKEN"
     # The first kind that fits; some are kinds of others.
-    kinds: tuple[tuple[type[Exception], Callable[[], str]], ...] = (
+    kinds: tuple[tuple[type[Exception], str], ...] = (
         (
             errors.GatedRepoError,
-            lambda: f"{what} is given only to who accepted its terms; do so at {page} and {login}.",
+            f"{what} is given only to who accepted its terms; do so at {page} and {login}.",
         ),
         (
             errors.RevisionNotFoundError,
-            lambda: f"{what} has no revision '{entry.revision}' on the hub (any more).",
+            f"{what} has no revision '{entry.revision}' on the hub (any more).",
         ),
         (
             errors.RepositoryNotFoundError,
-            lambda: (
-                f"{what}: the hub knows no such repository, or shows it to its members only; "
-                f"if you are one, {login}."
-            ),
+            f"{what}: the hub knows no such repository, or shows it to its members only; if you "
+            f"are one, {login}.",
         ),
         (
             errors.RemoteEntryNotFoundError,
-            lambda: f"{what} lacks a file on the hub: {_first_line(error)}.",
+            f"{what}: the hub lists a file that it does not have; try later, or leave out the "
+            "mirror (HF_ENDPOINT) if there is one.",
         ),
-        (errors.HfHubHTTPError, lambda: f"{what}: {_refused(error, login)}."),
+        (errors.HfHubHTTPError, f"{what}: {_refused(error, login)}."),
     )
     for kind, text in kinds:
         if isinstance(error, kind):
-            return text()
+            return text
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"{what}: the disk is full; make room, or set HF_HOME to a folder on another disk."
     if isinstance(error, OSError) and error.filename is not None:
@@ -68,5 +67,5 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip().rstrip(".:") for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

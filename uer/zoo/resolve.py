@@ -20,7 +20,8 @@ def resolve(path: str | None) -> str | None:
     """The place of a checkpoint: ``zoo:NAME`` becomes a folder, anything else stays.
 
     A model that was fetched before is taken as it is, so that two runs start from the same
-    weights; `uer zoo download NAME` looks for a newer one. What is missing or damaged is fetched.
+    weights; `uer zoo download NAME` looks for a newer one. Its files are compared with their
+    checksums every time; what is missing or damaged is fetched.
 
     Raises:
         UserError: there is no such model, or it cannot be fetched.
