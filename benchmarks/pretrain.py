@@ -73,7 +73,7 @@ def our_step(size: str, dataset_path: str, threads: int) -> Step:
     from uer.layers.dropout import POOL
     from uer.recipe import read_recipe
     from uer.training import machine
-    from uer.training.engine import SingleDevice
+    from uer.training.engines.single import SingleDevice
     from uer.training.trainer import update
 
     prepared = machine.prepare("cpu", "fp32", threads)
@@ -91,7 +91,7 @@ def our_step(size: str, dataset_path: str, threads: int) -> Step:
         packing="documents",
         seed=7,
     )
-    engine = SingleDevice(prepared.device, precision="fp32", max_grad_norm=1.0)
+    engine = SingleDevice(device=prepared.device, precision="fp32", max_grad_norm=1.0)
     optimizer = recipe.optimizer.build()
     engine.prepare(model, lambda: optimizer.build(model.decay_groups(), 1e-4))
     engine.model.train()

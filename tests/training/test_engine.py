@@ -9,14 +9,15 @@ from training_fakes import FakeModel, FakeStream, rows_to_batch
 
 from uer.errors import CheckpointError, ConfigError
 from uer.optimizers.adamw import AdamW
-from uer.training.engine import LossScale, SingleDevice
+from uer.training.engine import LossScale
+from uer.training.engines.single import SingleDevice
 from uer.training.trainer import update
 
 RATE = 1e-2
 
 
 def prepared(model, *, precision="fp32", max_grad_norm=0.0, correct_bias=True):
-    engine = SingleDevice("cpu", precision, max_grad_norm)
+    engine = SingleDevice(precision=precision, max_grad_norm=max_grad_norm)
     adamw = AdamW(correct_bias=correct_bias)
     engine.prepare(model, lambda: adamw.build(model.decay_groups(), RATE))
     return engine
@@ -128,7 +129,7 @@ def test_a_step_never_waits_for_the_device(correct_bias):
     """Fake tensors raise as soon as the host reads a value or a shape that depends on data."""
     with FakeTensorMode() as mode:
         model = FakeModel(dropout=0.1)
-        engine = SingleDevice("cpu", "fp32", max_grad_norm=1.0)
+        engine = SingleDevice(max_grad_norm=1.0)
         # not `prepare`: tied fake parameters cannot be moved, and moving is no part of a step
         engine.model = model
         engine.optimizer = AdamW(correct_bias=correct_bias).build(model.decay_groups(), RATE)

@@ -3,12 +3,12 @@ import torch
 from training_fakes import FakeEvaluationData, FakeModel, rows_to_batch
 
 from uer.optimizers.adamw import AdamW
-from uer.training.engine import SingleDevice
+from uer.training.engines.single import SingleDevice
 from uer.training.evaluation import Evaluation, Window, evaluate
 
 
 def prepared(model):
-    engine = SingleDevice("cpu")
+    engine = SingleDevice()
     engine.prepare(model, lambda: AdamW().build(model.decay_groups(), 1e-3))
     return engine
 
@@ -43,15 +43,15 @@ def test_a_figure_without_items_is_left_out():
 
 
 def test_a_window_returns_from_numbers_and_starts_anew():
-    model, engine = FakeModel(), SingleDevice("cpu")
+    model, engine = FakeModel(), SingleDevice()
     window, again = Window(engine.device), Window(engine.device)
     batch = rows_to_batch([1, 2, 3])
     window.add(model(batch), model.weights(batch))
     window.add(model(batch), model.weights(batch), unless=torch.tensor(1.0))
-    again.load_state(window.state())
+    again.load_state(window.state(engine))
     weights = model.loss_weights
     assert again.figures(engine, weights) == window.figures(engine, weights)
-    assert window.state()["tok.loss"][1] == 6
+    assert window.state(engine)["tok.loss"][1] == 6
     window.clear()
     assert window.figures(engine, weights) == {}
 

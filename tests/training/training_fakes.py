@@ -12,7 +12,7 @@ from uer.optimizers.adamw import AdamW
 from uer.schedules.linear import Linear
 from uer.score import Ratio, Score
 from uer.training.checkpoint import Contents
-from uer.training.engine import SingleDevice
+from uer.training.engines.single import SingleDevice
 from uer.training.settings import Settings
 from uer.training.trainer import Trainer
 
@@ -148,7 +148,7 @@ def make_trainer(folder, *, model=None, stream=None, dropout=0.0, **options) -> 
         settings,
         optimizer=AdamW(),
         schedule=Linear(total_steps=settings.total_steps),
-        engine=SingleDevice("cpu", "fp32", settings.max_grad_norm),
+        engine=SingleDevice(max_grad_norm=settings.max_grad_norm),
         contents=Contents(config="encoder: fake\n"),
         **own,
     )

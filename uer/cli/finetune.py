@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from uer.builder import Planner
+from uer.cli import team
 from uer.cli.flags import POSITIONAL, Overrides
 from uer.cli.pretrain import build_model, writers
 from uer.config import dump_yaml
@@ -23,9 +24,10 @@ from uer.tasks.base import Examples, Task
 from uer.tokenizers.base import Tokenizer, load, read_special_tokens, tokenizers
 from uer.training import machine
 from uer.training.checkpoint import Contents
-from uer.training.engine import SingleDevice
 from uer.training.evaluation import Evaluation
+from uer.training.launch import Launch
 from uer.training.predict import predict
+from uer.training.processes import Processes
 from uer.training.settings import Settings
 from uer.training.trainer import Trainer
 from uer.zoo.resolve import resolve
@@ -55,6 +57,7 @@ def finetune(
     tensorboard_path: Annotated[str | None, "folder for TensorBoard"] = None,
     plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
     settings: Annotated[dict[str, Any], Settings],
+    launch: Annotated[dict[str, Any], Launch],
     overrides: Overrides,
 ) -> None:
     """Train a model for a task, from a checkpoint or from the start.
@@ -72,8 +75,7 @@ def finetune(
     recipe = task_recipe(job, config, overrides, dialect_of(pretrained_model_path))
     given = {"output_model_path": output_model_path, **recipe.settings, **settings}
     chosen = Settings(**given)
-    prepared = machine.prepare(chosen.device, chosen.precision, chosen.threads)
-    _log.info(prepared.line())
+    together = team.gather(launch, chosen)
     machine.seed_everything(chosen.seed)
     made = choose_tokenizer(
         tokenizer, vocab_path, do_lower_case, special_tokens_path, pretrained_model_path
@@ -85,12 +87,13 @@ def finetune(
     if pretrained_model_path is not None:
         report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
         _log.info("%s: %s", pretrained_model_path, report.line())
-    stream = _stream(train, made, recipe, facts, chosen)
+    stream = _stream(train, made, recipe, facts, chosen, together.processes)
     _log.info("%s: %d rows, %s", train_path, len(train.texts), labels)
     chosen = _by_epochs(given, stream, epochs_num)
     evaluation = None
     if dev_path is not None:
-        dev = _stream(job.read(dev_path, facts, labelled=True), made, recipe, facts, chosen)
+        rows = job.read(dev_path, facts, labelled=True)
+        dev = _stream(rows, made, recipe, facts, chosen, together.processes)
         evaluation = Evaluation(data=dev, best_by=job.best_by, highest=job.highest)
     test = None if test_path is None else job.read(test_path, facts, labelled=True)
     contents = Contents(
@@ -103,15 +106,14 @@ def finetune(
         chosen,
         optimizer=recipe.optimizer.build(),
         schedule=recipe.schedule.build(chosen.facts()),
-        engine=SingleDevice(
-            prepared.device, precision=prepared.precision, max_grad_norm=chosen.max_grad_norm
-        ),
+        engine=together.engine(chosen),
         contents=contents,
         evaluation=evaluation,
-        writers=writers(log_path, tensorboard_path),
+        writers=writers(log_path, tensorboard_path, together.processes),
         numbered=False,
     ).run(resume_from_checkpoint)
-    if test is not None:
+    if test is not None and together.processes.is_main:
+        model = recipe.model.build(facts).to(together.machine.device)  # an engine divided the other
         load_pretrained(model, chosen.output_model_path)
         store, processor = make_store(made, test), build_processor(recipe, facts)
         outputs = predict(job, model, store, processor, batch_size=chosen.batch_size)
@@ -192,12 +194,15 @@ def _stream(
     recipe: Recipe,
     facts: Mapping[str, Any],
     settings: Settings,
+    processes: Processes,
 ) -> BucketStream:
     return BucketStream(
         make_store(tokenizer, examples),
         build_processor(recipe, facts),
         batch_size=settings.batch_size,
         seed=settings.seed,
+        rank=processes.rank,
+        world=processes.world,
     )
 
 

@@ -39,16 +39,25 @@ ANSWERED = {
     "seed": "nothing is drawn at random here",
     "log_level": "reports come every --report_steps",
     "log_file_level": "reports come every --report_steps",
-    "gpu_ranks": "one process trains; --device says where",
-    "master_ip": "one process trains; --device says where",
-    "backend": "one process trains; --device says where",
+    "gpu_ranks": "this command runs in one process; --device says where",
+    "master_ip": "this command runs in one process; --device says where",
+    "backend": "this command runs in one process; --device says where",
+    "deepspeed_checkpoint_layers_num": "every layer keeps its input, and nothing else",
 }
 
 # The predecessors' flags that mean something only with another value than this one.
 REFUSED = {
-    "world_size": ("1", "training runs in one process so far; leave the flag out"),
-    "pipeline_model_parallel_size": ("1", "there is no pipeline parallelism; leave the flag out"),
-    "tensor_model_parallel_size": ("1", "there is no tensor parallelism so far; leave it out"),
+    "world_size": ("1", "only training runs in several processes; leave the flag out"),
+    "pipeline_model_parallel_size": (
+        "1",
+        "there is no pipeline parallelism; leave the flag out, and use --engine fsdp or "
+        "--deepspeed --enable_zero3 for a model that does not fit into one device",
+    ),
+    "tensor_model_parallel_size": (
+        "1",
+        "there is no tensor parallelism; leave the flag out, and use --engine fsdp or "
+        "--deepspeed --enable_zero3 for a model that does not fit into one device",
+    ),
 }
 
 

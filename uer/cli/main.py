@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from uer import __version__
 from uer.cli import flags
+from uer.cli.spawn import asked, spawn
 from uer.errors import UserError, did_you_mean
 
 # name on the command line → module, function, what it does
@@ -27,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "inspect": ("uer.cli.inspect", "inspect_model", "show an assembled model: uer inspect CONFIG"),
     "zoo": ("uer.cli.zoo", "zoo", "list and fetch public models: uer zoo list"),
 }
+TRAINING = ("pretrain", "finetune")  # commands that several processes can share
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,10 +56,14 @@ def run(command: str, argv: Sequence[str], prog: str) -> int:
     try:
         if command not in COMMANDS:
             raise UserError(f"uer has no command '{command}'{did_you_mean(command, COMMANDS)}")
+        if command in TRAINING and (processes := asked(argv)) is not None:
+            return spawn(["-m", "uer", command, *argv], processes)
         module, function, _ = COMMANDS[command]
         flags.call(getattr(importlib.import_module(module), function), argv, prog)
     except UserError as error:
-        sys.stderr.write(f"{prog}: {error}\n")
+        rank = os.environ.get("RANK", "0")
+        who = prog if rank == "0" else f"{prog}, rank {rank}"
+        sys.stderr.write(f"{who}: {error}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write(f"{prog}: interrupted.\n")

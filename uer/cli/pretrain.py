@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
+from uer.cli import team
 from uer.cli.flags import Overrides
 from uer.config import dump_yaml
 from uer.data.store import Store
@@ -28,8 +29,9 @@ from uer.tokenizers.base import Tokenizer, load, read_vocabulary
 from uer.training import machine
 from uer.training.checkpoint import Contents
 from uer.training.cost import cost, peak_flops
-from uer.training.engine import SingleDevice
 from uer.training.evaluation import Evaluation
+from uer.training.launch import Launch
+from uer.training.processes import Processes
 from uer.training.progress import JsonLines, Meter, TensorBoard, Writer
 from uer.training.settings import Settings
 from uer.training.trainer import Trainer
@@ -59,6 +61,7 @@ def pretrain(
     tensorboard_path: Annotated[str | None, "folder for TensorBoard"] = None,
     plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
     settings: Annotated[dict[str, Any], Settings],
+    launch: Annotated[dict[str, Any], Launch],
     overrides: Overrides,
 ) -> None:
     """Pre-train a model on a data set.
@@ -84,8 +87,7 @@ def pretrain(
     for note in recipe.notes:
         _log.info(note)
     chosen = Settings(**{**recipe.settings, **settings})
-    prepared = machine.prepare(chosen.device, chosen.precision, chosen.threads)
-    _log.info(prepared.line())
+    together = team.gather(launch, chosen)
     machine.seed_everything(chosen.seed)
     labels = _labels(store, dataset_path, labels_num)
     facts = {**tokenizer.facts(), **recipe.facts, **labels}
@@ -93,14 +95,16 @@ def pretrain(
     if pretrained_model_path is not None:
         report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
         _log.info("%s: %s", pretrained_model_path, report.line())
-    stream = _stream(store, recipe, model, chosen, packing, facts)
+    stream = _stream(store, recipe, model, chosen, packing, facts, together.processes)
     _log.info("%s: %s", dataset_path, _figures(stream.report()))
     evaluation = None
     if eval_dataset_path is not None:
         held_out = Store.open(eval_dataset_path)
         held_out.require_tokenizer(tokenizer)
         _labels(held_out, eval_dataset_path, facts.get("labels_num"))
-        evaluation = Evaluation(data=_stream(held_out, recipe, model, chosen, packing, facts))
+        evaluation = Evaluation(
+            data=_stream(held_out, recipe, model, chosen, packing, facts, together.processes)
+        )
     config = {**recipe.config, "facts": {**recipe.facts, **labels}}
     trainer = Trainer(
         model,
@@ -108,13 +112,11 @@ def pretrain(
         chosen,
         optimizer=recipe.optimizer.build(),
         schedule=recipe.schedule.build(chosen.facts()),
-        engine=SingleDevice(
-            prepared.device, precision=prepared.precision, max_grad_norm=chosen.max_grad_norm
-        ),
+        engine=together.engine(chosen),
         contents=Contents(config=dump_yaml(config), save_tokenizer=tokenizer.save),
         evaluation=evaluation,
-        writers=writers(log_path, tensorboard_path),
-        meter=_meter(recipe, facts, stream, prepared),
+        writers=writers(log_path, tensorboard_path, together.processes),
+        meter=_meter(recipe, facts, stream, together),
     )
     trainer.run(resume_from_checkpoint)
 
@@ -133,9 +135,13 @@ def build_model(recipe: Recipe, facts: Mapping[str, Any]) -> Model:
     return model
 
 
-def writers(log_path: str | None, tensorboard_path: str | None) -> list[Writer]:
-    """Where reports go besides the console."""
+def writers(
+    log_path: str | None, tensorboard_path: str | None, processes: Processes
+) -> list[Writer]:
+    """Where reports go besides the console; only the main process has files."""
     found: list[Writer] = []
+    if not processes.is_main:
+        return found
     if log_path is not None:
         found.append(JsonLines(log_path))
     if tensorboard_path is not None:
@@ -212,6 +218,7 @@ def _stream(
     settings: Settings,
     packing: Packing,
     facts: Mapping[str, Any],
+    processes: Processes,
 ) -> TextStream:
     if recipe.processor is None:
         raise ConfigError(["data_processor: the configuration names none; choose one."])
@@ -223,18 +230,21 @@ def _stream(
         seq_length=processor.seq_length,
         packing=packing if model.packable else "off",
         seed=settings.seed,
+        rank=processes.rank,
+        world=processes.world,
     )
 
 
 def _meter(
-    recipe: Recipe, facts: Mapping[str, Any], stream: TextStream, prepared: machine.Machine
+    recipe: Recipe, facts: Mapping[str, Any], stream: TextStream, together: team.Team
 ) -> Meter:
-    """A meter that knows what a token costs and what the device can do."""
+    """A meter that knows what a token costs and what the devices can do."""
     with torch.device("meta"):
         model = recipe.model.build(facts)
     batch = next(stream.once())
     needed = cost(model, batch).flops / batch.tokens()
-    return Meter(needed, peak_flops(prepared.device, prepared.precision))
+    of_one = peak_flops(together.machine.device, together.machine.precision)
+    return Meter(needed, of_one * together.processes.world)
 
 
 def _figures(report: Mapping[str, float]) -> str:

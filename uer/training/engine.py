@@ -1,23 +1,30 @@
 """The part of training that differs between one device and many.
 
-The loop in `uer.training.trainer` is written once against `Engine`; everything that talks to other
-processes stands behind it. No method but `state` makes the host wait for the device.
+The loop in `uer.training.trainer` is written once against `Engine`; an engine is one file in
+``uer/training/engines``, chosen with ``--engine``. Whatever the engine and the number of processes,
+an update is that of one process with one big batch, and a checkpoint holds the same.
+
+Methods that several processes have to enter together say so; none of them may be called behind a
+test of the rank.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import nn
 
 from uer.batch import Batch
-from uer.errors import CheckpointError, ConfigError
+from uer.errors import CheckpointError
 from uer.optimizers.base import Named
+from uer.registry import Registry
 from uer.score import Score
+from uer.signature import Given
 from uer.training.machine import DTYPES, Arithmetic
+from uer.training.processes import Processes
 
 _FIRST_LOSS_SCALE, _GOOD_UPDATES_TO_GROW = 2.0**16, 2000
 
@@ -68,195 +75,125 @@ class Engine(ABC):
     """Runs a model and its updates.
 
     Attributes:
+        processes: this one and the others.
         device: where batches go.
         model: the module to call, after `prepare`.
         optimizer: of its parameters, after `prepare`.
-        is_main: this process writes files and logs.
+
+    Args:
+        device: where the model lives.
+        precision: arithmetic of the forward pass. Parameters and updates are always fp32.
+        max_grad_norm: gradients are clipped to this norm; 0: never.
+        processes: this one and the others; None: this one alone.
+        config: what the engine's own configuration file says, for engines that have one.
     """
 
-    device: torch.device
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    is_main: bool
+    distributed: ClassVar[bool] = True  # it needs a process group, even of one process
+
+    def __init__(
+        self,
+        *,
+        device: Given[torch.device | str] = "cpu",
+        precision: Given[Arithmetic] = "fp32",
+        max_grad_norm: Given[float] = 1.0,
+        processes: Given[Processes | None] = None,
+        config: Given[Mapping[str, Any] | None] = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self.precision: Arithmetic = precision
+        self.max_grad_norm = max_grad_norm
+        self.processes = processes or Processes()
+        self.config = dict(config or {})
+
+    @property
+    def is_main(self) -> bool:
+        """This process writes files and logs."""
+        return self.processes.is_main
 
     @abstractmethod
     def prepare(self, model: nn.Module, make: Callable[[], torch.optim.Optimizer]) -> None:
-        """Bring the model to its device, then make the optimizer of its parameters.
+        """Bring the model, whose weights are final, to its device; make the optimizer. Together.
 
         Raises:
             ConfigError: the optimizer cannot skip an update on the device.
         """
 
     @abstractmethod
-    def forward(self, batch: Batch) -> dict[str, Score]:
-        """Run the model on a batch of this device in the chosen precision."""
-
-    @abstractmethod
-    def sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
-        """The sum of a tensor over all processes."""
-
-    @abstractmethod
-    def any_rank(self, flag: bool) -> bool:
-        """Whether the flag is set in any process."""
-
-    @abstractmethod
-    def backward(self, loss: torch.Tensor, *, last: bool) -> None:
-        """Add a micro-batch's gradients.
+    def forward(self, batch: Batch, *, last: bool = True) -> dict[str, Score]:
+        """Run the model on a batch of this device in the chosen precision. Together.
 
         Args:
-            loss: [] its share of the loss of the whole update, over all ranks.
-            last: it is the update's last micro-batch: gradients are exchanged now.
+            batch: this process's.
+            last: no other micro-batch of this update follows: its `backward` exchanges gradients.
+        """
+
+    @abstractmethod
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add a micro-batch's gradients. Together.
+
+        Args:
+            loss: [] its share of the loss of the whole update, over all processes.
         """
 
     @abstractmethod
     def step(self, learning_rate: float) -> StepReport:
-        """Clip, update unless a gradient is not finite, and clear the gradients."""
+        """Clip, update unless a gradient is not finite, and clear the gradients. Together."""
 
     @abstractmethod
     def weights(self) -> dict[str, torch.Tensor]:
-        """The whole model's ``state_dict``."""
+        """The whole model's ``state_dict`` in the main process. Together."""
 
     @abstractmethod
     def optimizer_state(self) -> dict[str, torch.Tensor]:
-        """``"<quantity>/<parameter>"`` → tensor."""
+        """``"<quantity>/<parameter>"`` → whole tensor in the main process. Together."""
 
     @abstractmethod
     def load_optimizer_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Restore what `optimizer_state` returned.
+        """Restore what `optimizer_state` of any engine returned in the main process. Together.
 
         Raises:
             CheckpointError: it belongs to other parameters.
         """
 
-    @abstractmethod
     def state(self) -> dict[str, float]:
         """What else the engine has to remember."""
+        return {}
 
-    @abstractmethod
     def load_state(self, state: Mapping[str, float]) -> None:
         """Restore what `state` returned."""
 
-
-class SingleDevice(Engine):
-    """One process, one device.
-
-    Args:
-        device: where the model lives.
-        precision: arithmetic of the forward pass. Parameters and updates are always fp32; fp16
-            scales the loss, because small gradients would vanish.
-        max_grad_norm: gradients are clipped to this norm; 0: never.
-    """
-
-    is_main = True
-
-    def __init__(
-        self,
-        device: torch.device | str = "cpu",
-        precision: Arithmetic = "fp32",
-        max_grad_norm: float = 1.0,
-    ) -> None:
-        self.device = torch.device(device)
-        self.precision: Arithmetic = precision
-        self.max_grad_norm = max_grad_norm
-        self._scaler = LossScale(self.device) if precision == "fp16" else None
-
-    def prepare(self, model: nn.Module, make: Callable[[], torch.optim.Optimizer]) -> None:
-        """See `Engine.prepare`."""
-        self.model = model.to(self.device)
-        self.optimizer = make()
-        if not getattr(self.optimizer, "_step_supports_amp_scaling", False):
-            raise ConfigError(
-                [
-                    f"the optimizer {type(self.optimizer).__name__} cannot skip an update on the "
-                    "device: its step has to honour grad_scale and found_inf (uer.optimizers.base)."
-                ]
-            )
-
-    def forward(self, batch: Batch) -> dict[str, Score]:
-        """See `Engine.forward`."""
-        low = self.precision != "fp32"
-        with torch.autocast(self.device.type, DTYPES[self.precision] if low else None, enabled=low):
-            scores: dict[str, Score] = self.model(batch)
-        return scores
-
     def sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
-        """See `Engine.sum_over_ranks`."""
-        return values
+        """The sum of a tensor over all processes. Together."""
+        return self.processes.sum(values)
 
     def any_rank(self, flag: bool) -> bool:
-        """See `Engine.any_rank`."""
-        return flag
+        """Whether the flag is set in any process. Together."""
+        return self.processes.any(flag)
 
-    def backward(self, loss: torch.Tensor, *, last: bool) -> None:
-        """See `Engine.backward`."""
-        (loss if self._scaler is None else loss * self._scaler.scale).backward()
+    def autocast(self) -> torch.autocast:
+        """The context of a forward pass in the chosen precision."""
+        low = self.precision != "fp32"
+        return torch.autocast(
+            self.device.type, DTYPES[self.precision] if low else None, enabled=low
+        )
 
-    def step(self, learning_rate: float) -> StepReport:
-        """See `Engine.step`.
 
-        Clipping is left to the optimizer's own division by ``grad_scale``: it reads the gradients
-        anyway.
-        """
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        scaled = torch.nn.utils.get_total_norm(self._gradients()).to(self.device, torch.float32)
-        divisor = torch.ones_like(scaled) if self._scaler is None else self._scaler.scale
-        norm = scaled / divisor
-        skipped = (~torch.isfinite(norm)).float()
-        if self.max_grad_norm:
-            divisor = divisor * (norm / self.max_grad_norm).clamp(min=1.0)
-        self.optimizer.grad_scale = divisor  # pyright: ignore[reportAttributeAccessIssue]
-        self.optimizer.found_inf = skipped  # pyright: ignore[reportAttributeAccessIssue]
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self._scaler is not None:
-            self._scaler.update(skipped)
-        return StepReport(norm, skipped)
+engines: Registry[Engine] = Registry("engine", Engine, "uer.training.engines")
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """See `Engine.weights`."""
-        return self.model.state_dict()
 
-    def optimizer_state(self) -> dict[str, torch.Tensor]:
-        """See `Engine.optimizer_state`."""
-        return {
-            f"{quantity}/{name}": value
-            for name, param in self._named_parameters()
-            for quantity, value in self.optimizer.state.get(param, {}).items()
-        }
+def require_parameter(name: str, known: Collection[str]) -> None:
+    """Refuse an optimizer's state of a parameter that is not trained.
 
-    def load_optimizer_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """See `Engine.load_optimizer_state`."""
-        numbers = {name: number for number, (name, _) in enumerate(self._named_parameters())}
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in tensors.items():
-            quantity, _, name = key.partition("/")
-            if name not in numbers:
-                raise CheckpointError(
-                    f"the checkpoint's optimizer knows a parameter {name} that the model does not "
-                    "train; resume with the configuration of the checkpoint."
-                )
-            state.setdefault(numbers[name], {})[quantity] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-    def state(self) -> dict[str, float]:
-        """See `Engine.state`."""
-        return {} if self._scaler is None else self._scaler.state()
-
-    def load_state(self, state: Mapping[str, float]) -> None:
-        """See `Engine.load_state`."""
-        if self._scaler is not None and state:
-            self._scaler.load_state(state)
-
-    def _gradients(self) -> Iterable[torch.Tensor]:
-        return [
-            p.grad for g in self.optimizer.param_groups for p in g["params"] if p.grad is not None
-        ]
-
-    def _named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
-        for group in self.optimizer.param_groups:
-            yield from zip(group["param_names"], group["params"], strict=True)
+    Raises:
+        CheckpointError: naming it.
+    """
+    if name not in known:
+        raise CheckpointError(
+            f"the checkpoint's optimizer knows a parameter {name} that the model does not train; "
+            "resume with the configuration of the checkpoint."
+        )
 
 
 class LossScale:

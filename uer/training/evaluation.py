@@ -109,10 +109,12 @@ class Window:
         ]
         return {"loss": sum(losses), **means} if losses else means
 
-    def state(self) -> dict[str, tuple[float, float]]:
-        """Everything as numbers, for a checkpoint."""
-        values = {name: pair.tolist() for name, pair in self._sums.items()}
-        return {name: (total, weight) for name, (total, weight) in values.items()}
+    def state(self, engine: Engine) -> dict[str, tuple[float, float]]:
+        """Everything as numbers, summed over all processes, for a checkpoint. Together."""
+        if not self._sums:
+            return {}
+        sums = engine.sum_over_ranks(torch.stack(list(self._sums.values()))).tolist()
+        return {name: (pair[0], pair[1]) for name, pair in zip(self._sums, sums, strict=True)}
 
     def load_state(self, state: Mapping[str, tuple[float, float]]) -> None:
         """Restore what `state` returned."""
@@ -145,6 +147,7 @@ def evaluate(engine: Engine, model: Trainable, data: EvaluationData) -> dict[str
     try:
         with torch.no_grad():
             for batch in data.once():
+                engine.processes.beat()
                 there = batch.to(engine.device, non_blocking=True)
                 window.add(engine.forward(there), model.weights(there))
     finally:

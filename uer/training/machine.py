@@ -104,6 +104,28 @@ def set_random_state(states: dict[str, torch.Tensor]) -> None:
             torch.cuda.set_rng_state(states[f"cuda.{index}"], index)
 
 
+def seed_of_rank(seed: int, rank: int) -> int:
+    """A seed of its own for every process of a run; rank 0 keeps the run's."""
+    return (seed + 0x9E3779B1 * rank) % 2**32
+
+
+def name_by_rank(states: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The `random_state` of every process, in one dictionary."""
+    return {
+        f"rank{rank}.{name}" if rank else name: value
+        for rank, own in enumerate(states)
+        for name, value in own.items()
+    }
+
+
+def state_of_rank(states: dict[str, torch.Tensor], rank: int) -> dict[str, torch.Tensor] | None:
+    """What `name_by_rank` was given for a process; None if there was no such process."""
+    prefix = f"rank{rank}." if rank else ""
+    if f"{prefix}torch" not in states:
+        return None
+    return {name[len(prefix) :]: value for name, value in states.items() if name.startswith(prefix)}
+
+
 def choose_device(name: str) -> torch.device:
     """The device of this name; ``auto`` takes the fastest kind there is.
 

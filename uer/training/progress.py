@@ -119,12 +119,12 @@ class Bar:
     Args:
         total: updates of the run.
         done: updates done before.
+        shown: False: this process draws none.
     """
 
-    def __init__(self, total: int, done: int = 0) -> None:
-        self._bar = tqdm(
-            total=total, initial=done, unit="update", disable=not sys.stderr.isatty(), leave=False
-        )
+    def __init__(self, total: int, done: int = 0, *, shown: bool = True) -> None:
+        hidden = not (shown and sys.stderr.isatty())
+        self._bar = tqdm(total=total, initial=done, unit="update", disable=hidden, leave=False)
 
     def advance(self) -> None:
         """One more update is done."""

@@ -72,15 +72,17 @@ class Saver:
         if not self._numbered and not interrupted:
             if improved is False:
                 return None
-            if engine.is_main:
-                save_checkpoint(self._path, weights, self._contents, state)
-            return self._path
-        retired = self._retire(progress)
-        if engine.is_main:
-            save_checkpoint(self.place(progress.step), weights, self._contents, state)
+            place, retired = self._path, []
+        else:
+            place, retired = self.place(progress.step), self._retire(progress)
+
+        def write() -> None:
+            save_checkpoint(place, weights, self._contents, state)
             for step in retired:
                 _remove(self.place(step))
-        return self.place(progress.step)
+
+        engine.processes.on_main(write)
+        return place
 
     def _retire(self, progress: Progress) -> list[int]:
         """Note the new checkpoint; returns the steps of those that are no longer kept."""

@@ -32,7 +32,14 @@ from uer.training.checkpoint import (
 from uer.training.engine import Engine, StepReport, Trainable
 from uer.training.evaluation import Evaluation, Window, evaluate
 from uer.training.guards import Interruption, NonFiniteGuard, Positions
-from uer.training.machine import random_state, set_random_state
+from uer.training.machine import (
+    name_by_rank,
+    random_state,
+    seed_everything,
+    seed_of_rank,
+    set_random_state,
+    state_of_rank,
+)
 from uer.training.progress import Bar, Console, Meter, Writer
 from uer.training.saver import Saver
 from uer.training.settings import Settings
@@ -133,38 +140,49 @@ class Trainer:
             UserError: the output cannot be written, the data is empty, the checkpoint does not
                 fit, or too many gradients in a row were not finite.
         """
-        self._prepare(resume)
-        bar = Bar(self.settings.total_steps, self.progress.step)
-        try:
-            with Interruption() as interruption:
-                self._loop(interruption, bar)
-        finally:
-            bar.close()
-            for writer in self.writers:
-                writer.close()
-        if self.progress.step < self.settings.total_steps:
-            raise SystemExit(interruption.exit_status())
+        with self.engine.processes.together():
+            self._prepare(resume)
+            bar = Bar(self.settings.total_steps, self.progress.step, shown=self.engine.is_main)
+            try:
+                with Interruption() as interruption:
+                    self._loop(interruption, bar)
+            finally:
+                bar.close()
+                for writer in self.writers:
+                    writer.close()
+            if self.progress.step < self.settings.total_steps:
+                raise SystemExit(max(self.engine.processes.gather(interruption.exit_status())))
         return self.progress
 
     def _prepare(self, resume: str | Path | None) -> None:
         module = self.model
         assert isinstance(module, nn.Module), "a model is an nn.Module"
-        self.saver.require_writable(self.settings.total_steps)
-        rate = self.settings.learning_rate
+        processes, settings = self.engine.processes, self.settings
+        processes.on_main(lambda: self.saver.require_writable(settings.total_steps))
+        state = None if resume is None else self._load(resume, module)
+        rate = settings.learning_rate
         self.engine.prepare(module, lambda: self.optimizer.build(self.model.decay_groups(), rate))
         self.engine.model.train()
+        if processes.rank:  # the weights were drawn alike; what comes now is each process's own
+            seed_everything(seed_of_rank(settings.seed, processes.rank))
         if not self.model.additive and self.settings.accumulation_steps > 1:
             logger.warning(
                 "a target compares the rows of a batch: %d micro-batches are not one big batch",
                 self.settings.accumulation_steps,
             )
-        if resume is not None:
-            self._restore(resume, module)
+        if state is not None:
+            self._restore(state)
+            logger.info(
+                "resumed from %s after update %d%s",
+                resume,
+                self.progress.step,
+                self._changed(state),
+            )
         elif self.evaluation is not None:
             self._evaluate(self.evaluation)
 
-    def _restore(self, folder: str | Path, module: nn.Module) -> None:
-        """Bring everything to where the checkpoint was; the random states last."""
+    def _load(self, folder: str | Path, module: nn.Module) -> TrainerState:
+        """Load the weights, before an engine divides them, and read what is for later."""
         state = load_trainer_state(folder)
         if state.progress.step >= self.settings.total_steps:
             raise UserError(
@@ -177,26 +195,35 @@ class Trainer:
                 f"{folder} cannot be resumed with this model ({report.line()[:-1]}); use the "
                 "configuration of the checkpoint, or load it as a pre-trained model instead."
             )
+        return state
+
+    def _restore(self, state: TrainerState) -> None:
+        """Bring everything to where the checkpoint was; the random states last."""
         self.engine.load_optimizer_state(state.optimizer)
         self.engine.load_state(state.engine)
         self.progress = state.progress
         self.stream.seek(state.progress.position)
-        self.window.load_state(state.progress.window)
+        window = state.progress.window  # the sums over all processes
+        others = dict.fromkeys(window, (0.0, 0.0))
+        self.window.load_state(window if self.engine.is_main else others)
         self.guard.skipped = state.progress.skipped
         self.guard.in_a_row = state.progress.skipped_in_a_row
+        rank = self.engine.processes.rank
+        own = state_of_rank(state.rng, rank)
+        if own is None:  # there were fewer processes
+            seed_everything(seed_of_rank(self.settings.seed + self.progress.step, rank))
+        else:
+            set_random_state(own)
+
+    def _changed(self, state: TrainerState) -> str:
         changed = self.settings.differences(state.settings)
-        logger.info(
-            "resumed from %s after update %d%s",
-            folder,
-            state.progress.step,
-            f"; changed since: {', '.join(changed)}" if changed else "",
-        )
-        set_random_state(state.rng)
+        return f"; changed since: {', '.join(changed)}" if changed else ""
 
     def _loop(self, interruption: Interruption, bar: Bar) -> None:
         settings, progress = self.settings, self.progress
         self.meter.restart()
         while progress.step < settings.total_steps:
+            self.engine.processes.beat()
             if self.engine.any_rank(interruption.signal is not None):
                 logger.warning("the run was asked to end; it stops after update %d", progress.step)
                 break
@@ -292,13 +319,13 @@ class Trainer:
 
     def _state(self) -> TrainerState:
         progress = self.progress
-        progress.window = self.window.state()
+        progress.window = self.window.state(self.engine)
         progress.skipped, progress.skipped_in_a_row = self.guard.skipped, self.guard.in_a_row
         return TrainerState(
             progress=progress,
             settings=asdict(self.settings),
             optimizer=self.engine.optimizer_state(),
-            rng=random_state(),
+            rng=name_by_rank(self.engine.processes.gather(random_state())),
             engine=self.engine.state(),
         )
 
@@ -321,9 +348,9 @@ def update(
     shares = _shares(engine, model, items)
     scored = []
     for number, (batch, counts) in enumerate(zip(batches, items, strict=True), start=1):
-        scores = engine.forward(batch)
+        scores = engine.forward(batch, last=number == len(batches))
         losses = [shares[name] * score.loss_sum for name, score in scores.items()]
-        engine.backward(torch.stack(losses).sum(), last=number == len(batches))
+        engine.backward(torch.stack(losses).sum())
         scored.append(Scored(_without_graph(scores), counts))
     return engine.step(learning_rate), scored
 

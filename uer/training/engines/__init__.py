@@ -1,0 +1,1 @@
+"""Engines, one name one file."""
