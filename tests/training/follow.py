@@ -105,7 +105,10 @@ def options(name):
     """Name and configuration of an engine; ``zero2`` is DeepSpeed's with stage 2."""
     if not name.startswith("zero"):
         return name, None
-    config = {"zero_optimization": {"stage": int(name[4])}}
+    stage = {"stage": int(name[4])}
+    if stage["stage"] == 3:
+        stage["stage3_param_persistence_threshold"] = 0  # divide small parameters, too
+    config = {"zero_optimization": stage}
     return "deepspeed", config
 
 

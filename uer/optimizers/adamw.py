@@ -62,6 +62,7 @@ class _UncorrectedAdamW(torch.optim.Optimizer):
     """AdamW without bias correction; folding it into lr and eps would need the host to know t."""
 
     _step_supports_amp_scaling = True
+    elementwise = True
     grad_scale: torch.Tensor | None = None
     found_inf: torch.Tensor | None = None
 

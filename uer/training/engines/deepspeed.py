@@ -1,0 +1,239 @@
+"""DeepSpeed's ZeRO."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from uer.batch import Batch
+from uer.errors import ConfigError, UserError
+from uer.score import Score
+from uer.training.deepspeed_config import completed
+from uer.training.engine import Engine, StepReport, require_parameter
+from uer.training.engines._opened import opened
+
+_ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
+
+
+class DeepSpeed(Engine):
+    """DeepSpeed's ZeRO, stages 1 to 3: optimizer state, gradients, parameters are divided.
+
+    (arXiv:1910.02054.) The training loop stays ours: DeepSpeed adds gradients up until `step`.
+    Whether a gradient was not finite is known on the host, which DeepSpeed makes wait.
+    """
+
+    def prepare(self, model: nn.Module, make: Callable[[], torch.optim.Optimizer]) -> None:
+        """See `Engine.prepare`.
+
+        Raises:
+            UserError: DeepSpeed is not installed, or refuses what its file says.
+        """
+        self._api = _imported(self.device)
+        config = completed(
+            self.config,
+            precision=self.precision,
+            max_grad_norm=self.max_grad_norm,
+            device=self.device.type,
+        )
+        self.whole = model.to(self.device)
+        self._names = dict(self.whole.named_parameters())
+        exact = {name: p.detach().clone() for name, p in self._names.items()}
+        if config.get("optimizer") is None:
+            own = make()
+            _require_elementwise(own)
+            options: dict[str, Any] = {"optimizer": own}
+        else:
+            options = {"model_parameters": self._as_the_file_says(config["optimizer"])}
+        closed = opened(model) if config["zero_optimization"]["stage"] == 3 else None
+        try:
+            self.model, *_ = self._api.initialize(
+                model=model, config=config, dist_init_required=False, **options
+            )
+        except (AssertionError, ValueError, TypeError, RuntimeError) as error:
+            raise UserError(f"DeepSpeed refuses its configuration: {error}") from error
+        if closed is not None:
+            closed()
+        self._zero = self.model.optimizer
+        self.optimizer = self._zero.optimizer
+        if any(self._names[name].dtype != value.dtype for name, value in exact.items()):
+            for name, value in self._trained(exact):
+                self._set(self._names[name], value, None)
+
+    def forward(self, batch: Batch, *, last: bool = True) -> dict[str, Score]:
+        """See `Engine.forward`."""
+        with self.autocast():
+            scores: dict[str, Score] = self.model(batch)
+        return scores
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """See `Engine.backward`; the exchange takes the mean, a share wants the sum."""
+        self.model.backward(loss * self.processes.world)
+
+    def step(self, learning_rate: float) -> StepReport:
+        """See `Engine.step`."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.model.step()
+        skipped = not self.model.was_step_applied()
+        norm = float("nan") if skipped else float(self.model.get_global_grad_norm())
+        return StepReport(torch.tensor(norm), torch.tensor(float(skipped)))
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """See `Engine.weights`; one tensor is brought together at a time."""
+        trained = {
+            id(self._names[name]): self._kept(
+                self._api.utils.safe_get_full_fp32_param(self._names[name])
+            )
+            for name, _ in self._trained(self._names)
+        }
+        weights = {}
+        for name, value in self.whole.state_dict(keep_vars=True).items():
+            if id(value) in trained:
+                weights[name] = trained[id(value)]
+            elif hasattr(value, "ds_id"):
+                with self._api.zero.GatheredParameters([value]):
+                    weights[name] = self._kept(value.detach().clone())
+            else:
+                weights[name] = self._kept(value.detach())
+        return weights if self.is_main else {}
+
+    def optimizer_state(self) -> dict[str, torch.Tensor]:
+        """See `Engine.optimizer_state`; one tensor is brought together at a time."""
+        state: dict[str, torch.Tensor] = {}
+        self._link()
+        for name, param in self._trained(self._names):
+            flat = self._flat_of(param)
+            for quantity, value in self._zero.optimizer.state.get(flat, {}).items():
+                if torch.is_tensor(value) and value.shape == flat.shape:
+                    whole = self._api.utils.safe_get_full_optimizer_state(param, quantity)
+                    state[f"{quantity}/{name}"] = self._kept(whole)
+                else:
+                    number = torch.as_tensor(value, dtype=torch.float32)
+                    state[f"{quantity}/{name}"] = self._kept(number.clone())
+        return state if self.is_main else {}
+
+    def load_optimizer_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """See `Engine.load_optimizer_state`."""
+        for key, value in tensors.items():
+            quantity, _, name = key.partition("/")
+            require_parameter(name, self._names)
+            flat = self._flat_of(self._names[name])
+            state = self._zero.optimizer.state[flat]
+            if value.numel() == 1 and quantity == "step":
+                state[quantity] = self._as_step(value)
+            elif quantity not in state:
+                state[quantity] = torch.zeros_like(flat)
+        self._link()
+        for key, value in tensors.items():
+            quantity, _, name = key.partition("/")
+            if quantity != "step":
+                self._set(self._names[name], value, quantity)
+
+    def state(self) -> dict[str, float]:
+        """See `Engine.state`."""
+        scaler = self._zero.loss_scaler
+        if self.precision != "fp16":
+            return {}
+        return {"loss_scale": float(scaler.cur_scale)}
+
+    def load_state(self, state: Mapping[str, float]) -> None:
+        """See `Engine.load_state`."""
+        if self.precision == "fp16" and "loss_scale" in state:
+            self._zero.loss_scaler.cur_scale = state["loss_scale"]
+
+    def _as_the_file_says(self, block: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Groups for the optimizer that DeepSpeed makes: its decay where the model wants decay."""
+        decay = (block.get("params") or {}).get("weight_decay", 0.0)
+        groups = self.whole.decay_groups()  # pyright: ignore[reportCallIssue]
+        return [
+            {"params": [param for _, param in named], "weight_decay": rate}
+            for named, rate in zip(groups, (decay, 0.0), strict=True)
+            if named
+        ]
+
+    def _trained(self, values: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+        return ((n, values[n]) for n, param in self._names.items() if param.requires_grad)
+
+    def _flat_of(self, param: torch.Tensor) -> torch.Tensor:
+        """The flat tensor of this process that holds its part of a parameter."""
+        zero = self._zero
+        if hasattr(param, "ds_id"):
+            number, *_ = zero.grad_position[zero.get_param_id(param)]
+            return zero.fp32_partitioned_groups_flat[number]
+        groups = enumerate(zero.bit16_groups)
+        number = next(i for i, group in groups if any(param is member for member in group))
+        return zero.single_partition_of_fp32_groups[number]
+
+    def _link(self) -> None:
+        """Tell stages 1 and 2 where in the flat state a parameter's part is, of every group."""
+        if not hasattr(self._zero, "single_partition_of_fp32_groups"):
+            return
+        state = self._zero.optimizer.state
+        flats = self._zero.single_partition_of_fp32_groups
+        for group, flat in zip(self._zero.bit16_groups, flats, strict=True):
+            if state.get(flat):
+                self._api.utils.lazy_init_hp_params_optimizer_state(group, flat, state)
+
+    def _set(self, param: torch.Tensor, value: torch.Tensor, quantity: str | None) -> None:
+        """Keep this process's part of a whole tensor: of the parameter, or of a state of it."""
+        utils, value = self._api.utils, value.to(self.device, torch.float32)
+        if not hasattr(param, "ds_id"):
+            if quantity is None:
+                utils.safe_set_full_fp32_param(param, value)
+            else:
+                utils.safe_set_full_optimizer_state(param, value, quantity)
+            return
+        size = param.ds_tensor.numel()  # pyright: ignore[reportAttributeAccessIssue]
+        padded = value.new_zeros(size * self.processes.world)
+        padded[: value.numel()] = value.flatten()
+        part = padded[size * self.processes.rank :][:size]
+        if quantity is None:
+            utils.safe_set_local_fp32_param(param, part)
+        else:
+            utils.safe_set_local_optimizer_state(param, part, quantity)
+
+    def _as_step(self, value: torch.Tensor) -> torch.Tensor | int:
+        """The count of updates as the optimizer keeps it: torch's as a tensor."""
+        if type(self.optimizer).__module__.startswith("deepspeed"):
+            return int(value)
+        return value.to(self.device, copy=True)
+
+    def _kept(self, value: torch.Tensor) -> torch.Tensor:
+        """A whole tensor on the CPU of the main process; elsewhere something empty."""
+        return value.detach().to("cpu", copy=True) if self.is_main else torch.empty(0)
+
+
+def _imported(device: torch.device) -> Any:
+    if device.type == "cpu":
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    try:
+        api = importlib.import_module("deepspeed")
+        importlib.import_module("deepspeed.utils")
+    except ImportError as error:
+        raise UserError(
+            "--engine deepspeed needs the extra 'deepspeed': pip install 'uer[deepspeed]'."
+        ) from error
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)  # its import sets it, too
+    return api
+
+
+def _require_elementwise(optimizer: torch.optim.Optimizer) -> None:
+    """ZeRO hands the optimizer flat pieces: what looks at a whole matrix would go wrong silently.
+
+    Raises:
+        ConfigError: the optimizer does not say that it treats every number by itself.
+    """
+    if type(optimizer) not in _ELEMENTWISE and not getattr(optimizer, "elementwise", False):
+        raise ConfigError(
+            [
+                f"the optimizer {type(optimizer).__name__} looks at whole tensors, and ZeRO gives "
+                "it flat pieces of them; choose adamw, or --engine fsdp or ddp."
+            ]
+        )
