@@ -11,9 +11,14 @@ import sys
 
 import torch
 from support import TINY, batch_of, documents_of, model_of
+from torch import nn
 
 from uer.batch import Batch
+from uer.components import targets
+from uer.layers.norms.normal import LayerNorm
 from uer.optimizers.adamw import AdamW
+from uer.signature import Given
+from uer.targets.mlm import MaskedLanguageModel
 from uer.training.engine import engines
 from uer.training.engines.single import SingleDevice
 from uer.training.launch import Launch, place_of, read_ranks
@@ -21,6 +26,31 @@ from uer.training.processes import join
 from uer.training.trainer import update
 
 UPDATES, RATE = 20, 3e-3
+
+
+class ScaledMaskedLanguageModel(MaskedLanguageModel):
+    """A head with a parameter that is one number and never exceeds a bound, as in CLIP."""
+
+    def __init__(
+        self, *, input_size: Given[int], embedding_size: Given[int], vocab_size: Given[int]
+    ) -> None:
+        super().__init__(
+            input_size=input_size,
+            embedding_size=embedding_size,
+            vocab_size=vocab_size,
+            layernorm=LayerNorm,
+        )
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def logits(self, hidden):
+        return self.scale * super().logits(hidden)
+
+    def on_update(self, step, total):
+        with torch.no_grad():
+            self.scale.clamp_(max=1.005)
+
+
+targets.register("scaled_mlm", ScaledMaskedLanguageModel)
 _BODY = {"encoder": "transformer", **TINY}
 MODELS = {
     "bert": {
@@ -44,6 +74,11 @@ MODELS = {
         "decoder": "transformer",
         "share_embedding": True,
         "target": "lm",
+    },
+    "scaled": {
+        **_BODY,
+        "embedding": ["word", "pos"],
+        "target": [{"scaled_mlm": {"name": "mlm"}}],
     },
     "albert": {
         **_BODY,
@@ -98,6 +133,7 @@ def losses(engine, model, micro_batches):
             total, count = engine.sum_over_ranks(both).tolist()
             loss += weight * total / max(count, 1)
         found.append(loss)
+        engine.edit(lambda: model.on_update(1, UPDATES))
     return found
 
 

@@ -73,7 +73,8 @@ def finetune(
     job, overrides = plan_task(task, overrides)
     config = choose_config(config_path, pretrained_model_path)
     recipe = task_recipe(job, config, overrides, dialect_of(pretrained_model_path))
-    given = {"output_model_path": output_model_path, **recipe.settings, **settings}
+    given = {"output_model_path": output_model_path, **team.settings_in(launch)}
+    given |= {**recipe.settings, **settings}
     chosen = Settings(**given)
     together = team.gather(launch, chosen)
     machine.seed_everything(chosen.seed)

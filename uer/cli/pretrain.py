@@ -86,7 +86,7 @@ def pretrain(
     )
     for note in recipe.notes:
         _log.info(note)
-    chosen = Settings(**{**recipe.settings, **settings})
+    chosen = Settings(**{**team.settings_in(launch), **recipe.settings, **settings})
     together = team.gather(launch, chosen)
     machine.seed_everything(chosen.seed)
     labels = _labels(store, dataset_path, labels_num)

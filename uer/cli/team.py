@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from uer.training import machine
+from uer.training import deepspeed_config, machine
 from uer.training.engine import Engine, engines
 from uer.training.launch import Launch, device_of, place_of, read_ranks
 from uer.training.processes import Processes, join
@@ -22,11 +22,13 @@ class Team(NamedTuple):
         machine: what this one computes on.
         processes: it and the others.
         launch: what the flags say.
+        config: what the engine's own file says.
     """
 
     machine: machine.Machine
     processes: Processes
     launch: Launch
+    config: dict[str, Any]
 
     def engine(self, settings: Settings) -> Engine:
         """The engine that the flags choose."""
@@ -36,8 +38,21 @@ class Team(NamedTuple):
             precision=self.machine.precision,
             max_grad_norm=settings.max_grad_norm,
             processes=self.processes,
-            config=None,
+            config=self.config,
         )
+
+
+def settings_in(launch: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's settings that the flags of `Launch` imply; all others win over them.
+
+    Raises:
+        ConfigError: DeepSpeed's file cannot be read.
+    """
+    flags = Launch(**launch)
+    found = deepspeed_config.settings_in(_config(flags))
+    if flags.deepspeed_checkpoint_activations:
+        found["checkpoint_activations"] = True
+    return found
 
 
 def gather(launch: Mapping[str, Any], settings: Settings) -> Team:
@@ -61,4 +76,13 @@ def gather(launch: Mapping[str, Any], settings: Settings) -> Team:
     processes = join(place)
     many = f"engine {engine}, {ranks.world} processes, " if kind.distributed else ""
     _log.info("%s%s", many, prepared.line())
-    return Team(prepared, processes, flags)
+    return Team(prepared, processes, flags, _config(flags))
+
+
+def _config(launch: Launch) -> dict[str, Any]:
+    """The engine's own file; only DeepSpeed has one."""
+    if launch.chosen(1) != "deepspeed":
+        return {}
+    return deepspeed_config.read_deepspeed_config(
+        launch.deepspeed_config, zero3=launch.enable_zero3
+    )

@@ -157,12 +157,17 @@ class Engine(ABC):
             CheckpointError: it belongs to other parameters.
         """
 
+    @abstractmethod
     def state(self) -> dict[str, float]:
         """What else the engine has to remember."""
-        return {}
 
+    @abstractmethod
     def load_state(self, state: Mapping[str, float]) -> None:
         """Restore what `state` returned."""
+
+    def edit(self, change: Callable[[], None]) -> None:
+        """Let modules change parameters of their own after an update (clamping). Together."""
+        change()
 
     def sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
         """The sum of a tensor over all processes. Together."""

@@ -40,6 +40,9 @@ class Launch:
     deepspeed: Annotated[bool, "the same as --engine deepspeed"] = False
     deepspeed_config: Annotated[str | None, "DeepSpeed's JSON file"] = None
     enable_zero3: Annotated[bool, "ZeRO stage 3, whatever the JSON file says"] = False
+    deepspeed_checkpoint_activations: Annotated[bool, "the same as --checkpoint_activations"] = (
+        False
+    )
 
     def __post_init__(self) -> None:
         problems = []

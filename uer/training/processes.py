@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from uer.errors import UserError
 from uer.training.launch import Place
@@ -140,7 +142,7 @@ def join(place: Place) -> Processes:
     try:
         dist.init_process_group(
             place.backend,
-            store=dist.PrefixStore("uer", store),
+            store=PrefixStore("uer", store),
             rank=place.rank,
             world_size=place.world,
             timeout=_PATIENCE,
@@ -149,7 +151,7 @@ def join(place: Place) -> Processes:
         raise _not_met(place, error) from error
     if place.world == 1:
         return Processes()
-    beats = dist.PrefixStore("uer beats", store)
+    beats = PrefixStore("uer beats", store)
     processes = Processes(
         place.rank, place.world, Watchdog(beats, place.rank, place.world, place.stuck_after)
     )
@@ -157,14 +159,14 @@ def join(place: Place) -> Processes:
     return processes
 
 
-def _store(place: Place) -> dist.Store:
+def _store(place: Place) -> Store:
     """Where the processes meet: named by the launcher, or in this process if it is the only one."""
     if place.world == 1 and place.address is None:
-        return dist.HashStore()
+        return dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
     url = place.address or "env://"
     try:
-        found = dist.rendezvous(url, place.rank, place.world, timeout=place.join_timeout)
-        store, _, _ = next(found)  # pyright: ignore[reportArgumentType]
+        found = rendezvous(url, place.rank, place.world, timeout=place.join_timeout)
+        store, _, _ = next(found)
     except (RuntimeError, ValueError, OSError) as error:
         raise _not_met(place, error) from error
     return store

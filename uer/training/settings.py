@@ -42,6 +42,9 @@ class Settings:
     precision: Annotated[
         Precision, "arithmetic of the forward pass; auto: what the device does well"
     ] = "auto"
+    checkpoint_activations: Annotated[
+        bool, "keep only the inputs of layers for the backward pass, which computes the rest again"
+    ] = False
     device: Annotated[str, "auto, cpu, cuda, cuda:<n> or mps"] = "auto"
     threads: Annotated[int | None, "threads of the CPU; by default what torch chooses"] = None
 

@@ -22,6 +22,7 @@ from uer.layers.dropout import POOL
 from uer.optimizers.base import Optimizer
 from uer.schedules.base import Schedule
 from uer.score import Ratio, Score
+from uer.training.blocks import recompute
 from uer.training.checkpoint import (
     Contents,
     Progress,
@@ -160,6 +161,8 @@ class Trainer:
         processes, settings = self.engine.processes, self.settings
         processes.on_main(lambda: self.saver.require_writable(settings.total_steps))
         state = None if resume is None else self._load(resume, module)
+        if settings.checkpoint_activations:
+            logger.info("activations of %d layers are computed twice", recompute(module))
         rate = settings.learning_rate
         self.engine.prepare(module, lambda: self.optimizer.build(self.model.decay_groups(), rate))
         self.engine.model.train()
@@ -253,7 +256,8 @@ class Trainer:
         self._norm = report.grad_norm
         progress.step += 1
         progress.position = self.stream.position()
-        self.model.on_update(progress.step, self.settings.total_steps)
+        total = self.settings.total_steps
+        self.engine.edit(lambda: self.model.on_update(progress.step, total))
         self.guard.watch(progress.step, report.skipped, positions)
 
     def _fetch(self) -> tuple[list[Batch], Positions]:

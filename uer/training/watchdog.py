@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-import torch.distributed as dist
+from torch.distributed.distributed_c10d import Store
 
 
 class Watchdog:
@@ -24,7 +24,7 @@ class Watchdog:
         patience: seconds without a step after which it speaks.
     """
 
-    def __init__(self, store: dist.Store, rank: int, world: int, patience: float) -> None:
+    def __init__(self, store: Store, rank: int, world: int, patience: float) -> None:
         self._store, self._rank, self._world, self._patience = store, rank, world, patience
         self._steps, self._last = 0, time.monotonic()
         self._end = threading.Event()

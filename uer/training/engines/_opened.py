@@ -27,20 +27,14 @@ def opened(model: nn.Module) -> Callable[[], None]:
     Returns:
         Call it when they have been added: what follows sees the objects again.
     """
+    _hook(model, _open)
+    return lambda: _hook(model, _close)
+
+
+def _hook(model: nn.Module, change: Callable[[Any], Any]) -> None:
     for module in model.modules():
-        module.register_forward_pre_hook(lambda _, inputs: _each(_open, inputs))
-        module.register_forward_hook(lambda _, inputs, output: _open(output))
-
-    def closed() -> None:
-        for module in model.modules():
-            module.register_forward_pre_hook(lambda _, inputs: _each(_close, inputs))
-            module.register_forward_hook(lambda _, inputs, output: _close(output))
-
-    return closed
-
-
-def _each(change: Callable[[Any], Any], values: Any) -> Any:
-    return tuple(map(change, values)) if isinstance(values, tuple) else change(values)
+        module.register_forward_pre_hook(lambda _, inputs: tuple(map(change, inputs)))
+        module.register_forward_hook(lambda _, inputs, output: change(output))
 
 
 def _open(value: Any) -> Any:

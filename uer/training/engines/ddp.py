@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import torch
@@ -11,6 +12,11 @@ from torch.nn.parallel import DistributedDataParallel
 from uer.batch import Batch
 from uer.score import Score
 from uer.training.engines.single import SingleDevice
+
+# Sending buffers before every forward pass; they are alike anyway. Older versions of torch call it
+# otherwise.
+_KNOWN = inspect.signature(DistributedDataParallel.__init__).parameters
+_SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _KNOWN else "broadcast_buffers"
 
 
 class DataParallel(SingleDevice):
@@ -27,7 +33,7 @@ class DataParallel(SingleDevice):
         super().prepare(model, make)
         self.whole = self.model
         self.model = DistributedDataParallel(
-            self.whole, broadcast_buffers=False, gradient_as_bucket_view=True
+            self.whole, gradient_as_bucket_view=True, **{_SYNC_BUFFERS: False}
         )
 
     def forward(self, batch: Batch, *, last: bool = True) -> dict[str, Score]:

@@ -6,12 +6,14 @@ import importlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
 from uer.batch import Batch
+from uer.components import Part
 from uer.errors import ConfigError, UserError
 from uer.score import Score
 from uer.training.deepspeed_config import completed
@@ -28,6 +30,10 @@ class DeepSpeed(Engine):
     Whether a gradient was not finite is known on the host, which DeepSpeed makes wait.
     """
 
+    _api: Any  # the library
+    _runner: Any  # its engine
+    _zero: Any  # its optimizer
+
     def prepare(self, model: nn.Module, make: Callable[[], torch.optim.Optimizer]) -> None:
         """See `Engine.prepare`.
 
@@ -41,7 +47,7 @@ class DeepSpeed(Engine):
             max_grad_norm=self.max_grad_norm,
             device=self.device.type,
         )
-        self.whole = model.to(self.device)
+        self.whole: Any = model.to(self.device)
         self._names = dict(self.whole.named_parameters())
         exact = {name: p.detach().clone() for name, p in self._names.items()}
         if config.get("optimizer") is None:
@@ -50,16 +56,20 @@ class DeepSpeed(Engine):
             options: dict[str, Any] = {"optimizer": own}
         else:
             options = {"model_parameters": self._as_the_file_says(config["optimizer"])}
-        closed = opened(model) if config["zero_optimization"]["stage"] == 3 else None
-        try:
-            self.model, *_ = self._api.initialize(
-                model=model, config=config, dist_init_required=False, **options
-            )
-        except (AssertionError, ValueError, TypeError, RuntimeError) as error:
-            raise UserError(f"DeepSpeed refuses its configuration: {error}") from error
+        closed = None
+        if config["zero_optimization"]["stage"] == 3:
+            _require_dimensions(model)
+            closed = opened(model)
+        with _numbers_left_alone(model):
+            try:
+                self._runner, *_ = self._api.initialize(
+                    model=model, config=config, dist_init_required=False, **options
+                )
+            except (AssertionError, ValueError, TypeError, RuntimeError) as error:
+                raise UserError(f"DeepSpeed refuses its configuration: {error}") from error
         if closed is not None:
             closed()
-        self._zero = self.model.optimizer
+        self.model, self._zero = self._runner, self._runner.optimizer
         self.optimizer = self._zero.optimizer
         if any(self._names[name].dtype != value.dtype for name, value in exact.items()):
             for name, value in self._trained(exact):
@@ -73,15 +83,15 @@ class DeepSpeed(Engine):
 
     def backward(self, loss: torch.Tensor) -> None:
         """See `Engine.backward`; the exchange takes the mean, a share wants the sum."""
-        self.model.backward(loss * self.processes.world)
+        self._runner.backward(loss * self.processes.world)
 
     def step(self, learning_rate: float) -> StepReport:
         """See `Engine.step`."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        self.model.step()
-        skipped = not self.model.was_step_applied()
-        norm = float("nan") if skipped else float(self.model.get_global_grad_norm())
+        self._runner.step()
+        skipped = not self._runner.was_step_applied()
+        norm = float("nan") if skipped else float(self._runner.get_global_grad_norm())
         return StepReport(torch.tensor(norm), torch.tensor(float(skipped)))
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -135,6 +145,18 @@ class DeepSpeed(Engine):
             if quantity != "step":
                 self._set(self._names[name], value, quantity)
 
+    def edit(self, change: Callable[[], None]) -> None:
+        """See `Engine.edit`; a change must reach the divided copy that the optimizer works on."""
+        params = [param for param in self._edited() if param.requires_grad]
+        divided = [param for param in params if hasattr(param, "ds_id")]
+        with self._api.zero.GatheredParameters(divided, modifier_rank=0, enabled=bool(divided)):
+            before = [param.detach().clone() for param in params]
+            change()
+            after = [param.detach().clone() for param in params]
+        for param, old, new in zip(params, before, after, strict=True):
+            if not torch.equal(old, new):
+                self._set(param, new, None)
+
     def state(self) -> dict[str, float]:
         """See `Engine.state`."""
         scaler = self._zero.loss_scaler
@@ -150,17 +172,23 @@ class DeepSpeed(Engine):
     def _as_the_file_says(self, block: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Groups for the optimizer that DeepSpeed makes: its decay where the model wants decay."""
         decay = (block.get("params") or {}).get("weight_decay", 0.0)
-        groups = self.whole.decay_groups()  # pyright: ignore[reportCallIssue]
+        groups = self.whole.decay_groups()
         return [
             {"params": [param for _, param in named], "weight_decay": rate}
             for named, rate in zip(groups, (decay, 0.0), strict=True)
             if named
         ]
 
+    def _edited(self) -> Iterator[Any]:
+        """Own parameters of the parts that do something after an update."""
+        for module in self.whole.modules():
+            if isinstance(module, Part) and type(module).on_update is not Part.on_update:
+                yield from module.parameters(recurse=False)
+
     def _trained(self, values: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
         return ((n, values[n]) for n, param in self._names.items() if param.requires_grad)
 
-    def _flat_of(self, param: torch.Tensor) -> torch.Tensor:
+    def _flat_of(self, param: Any) -> torch.Tensor:
         """The flat tensor of this process that holds its part of a parameter."""
         zero = self._zero
         if hasattr(param, "ds_id"):
@@ -180,7 +208,7 @@ class DeepSpeed(Engine):
             if state.get(flat):
                 self._api.utils.lazy_init_hp_params_optimizer_state(group, flat, state)
 
-    def _set(self, param: torch.Tensor, value: torch.Tensor, quantity: str | None) -> None:
+    def _set(self, param: Any, value: torch.Tensor, quantity: str | None) -> None:
         """Keep this process's part of a whole tensor: of the parameter, or of a state of it."""
         utils, value = self._api.utils, value.to(self.device, torch.float32)
         if not hasattr(param, "ds_id"):
@@ -189,7 +217,7 @@ class DeepSpeed(Engine):
             else:
                 utils.safe_set_full_optimizer_state(param, value, quantity)
             return
-        size = param.ds_tensor.numel()  # pyright: ignore[reportAttributeAccessIssue]
+        size = param.ds_tensor.numel()
         padded = value.new_zeros(size * self.processes.world)
         padded[: value.numel()] = value.flatten()
         part = padded[size * self.processes.rank :][:size]
@@ -222,6 +250,38 @@ def _imported(device: torch.device) -> Any:
         ) from error
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)  # its import sets it, too
     return api
+
+
+@contextmanager
+def _numbers_left_alone(model: nn.Module) -> Iterator[None]:
+    """DeepSpeed sends all parameters from rank 0 at first, and fails at single numbers (0.19).
+
+    They are equal anyway, drawn from one seed or read from one file; this attribute says so.
+    """
+    numbers: list[Any] = [param for param in model.parameters() if param.ndim == 0]
+    for number in numbers:
+        number.ds_optim_param = True
+    try:
+        yield
+    finally:
+        for number in numbers:
+            del number.ds_optim_param
+
+
+def _require_dimensions(model: nn.Module) -> None:
+    """Stage 3 of DeepSpeed 0.19 cannot hold parameters that are single numbers.
+
+    Raises:
+        ConfigError: naming them.
+    """
+    numbers = [name for name, param in model.named_parameters() if param.ndim == 0]
+    if numbers:
+        raise ConfigError(
+            [
+                f"ZeRO stage 3 cannot divide parameters that are single numbers "
+                f"({', '.join(numbers)}); use stage 1 or 2, or --engine fsdp."
+            ]
+        )
 
 
 def _require_elementwise(optimizer: torch.optim.Optimizer) -> None:

@@ -1,0 +1,119 @@
+"""Run on every rank: whole training runs of the fake model, one after the other.
+
+``python jobs.py '[{"engine": …, "folder": …, "steps": …, "resume": …}, …]'``
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import torch
+from training_fakes import FakeEvaluationData, FakeModel, rows_to_batch
+
+from uer.layers import dropout as dropout_module
+from uer.optimizers.adamw import AdamW
+from uer.schedules.linear import Linear
+from uer.training.checkpoint import Contents
+from uer.training.engine import engines
+from uer.training.evaluation import Evaluation
+from uer.training.launch import Launch, place_of, read_ranks
+from uer.training.machine import seed_everything
+from uer.training.processes import Processes, join
+from uer.training.progress import JsonLines
+from uer.training.settings import Settings
+from uer.training.trainer import Trainer
+
+ROWS = 8  # of an update, over all ranks and micro-batches
+
+
+class Rows:
+    """Rows 0, 1, 2, … dealt out to the ranks, so that an update has the same for any number."""
+
+    def __init__(self, processes, share, wait=0.0):
+        self.rank, self.world = processes.rank, processes.world
+        self.share, self.place, self.wait = share, 0, wait
+
+    def next(self):
+        time.sleep(self.wait)
+        start = self.place + self.rank * self.share
+        self.place += self.world * self.share
+        return rows_to_batch(list(range(start, start + self.share)))
+
+    def position(self):
+        return {"row": self.place}
+
+    def seek(self, position):
+        self.place = position["row"]
+
+
+class Shares(FakeEvaluationData):
+    """Five rows of an evaluation, divided among the ranks as evenly as possible."""
+
+    def __init__(self, processes):
+        rows = [101, 102, 103, 105, 106]
+        super().__init__([rows[processes.rank :: processes.world]])
+
+
+class Dying(FakeModel):
+    """Ends its process without a word in the second rank's fourth update."""
+
+    def on_update(self, step, total):
+        if step == 3 and os.environ.get("RANK") == "1":
+            os._exit(9)
+
+
+class Staying(Processes):
+    """Does not leave at the end, as further runs follow."""
+
+    def _leave(self):
+        pass
+
+
+def trainer_of(job, processes):
+    """The run that a job describes."""
+    accumulation, engine = job.get("accumulation", 1), job["engine"]
+    config = None
+    if engine.startswith("zero"):
+        stage = {"stage": int(engine[4]), "stage3_param_persistence_threshold": 0}
+        engine, config = "deepspeed", {"zero_optimization": stage, **job.get("config", {})}
+    settings = Settings(
+        output_model_path=str(Path(job["folder"]) / "out"),
+        total_steps=20,
+        save_checkpoint_steps=10,
+        report_steps=5,
+        learning_rate=1e-2,
+        accumulation_steps=accumulation,
+        precision="fp32",
+        device="cpu",
+    )
+    seed_everything(7)
+    kind = Dying if job.get("dies") else FakeModel
+    return Trainer(
+        kind(job.get("dropout", 0.0)),
+        Rows(processes, ROWS // processes.world // accumulation, job.get("wait", 0.0)),
+        settings,
+        optimizer=AdamW(correct_bias=job.get("correct_bias", True)),
+        schedule=Linear(total_steps=20),
+        engine=engines.get(engine)(max_grad_norm=0.5, processes=processes, config=config),
+        contents=Contents(config="encoder: fake\n"),
+        evaluation=Evaluation(data=Shares(processes)) if job.get("evaluate") else None,
+        writers=[JsonLines(Path(job["folder"]) / "log.jsonl")] if processes.is_main else [],
+    )
+
+
+def main(jobs):
+    dropout_module.POOL.size, dropout_module.UPDATES_PER_POOL = 4096, 7
+    launch = Launch(engine="ddp")
+    processes = join(place_of(launch, read_ranks(launch), torch.device("cpu"), alone=False))
+    if len(jobs) > 1:
+        processes = Staying(processes.rank, processes.world)
+    for job in jobs:
+        trainer_of(job, processes).run(job.get("resume"))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

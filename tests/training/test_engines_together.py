@@ -1,0 +1,197 @@
+"""Several processes train as one would. Each launch serves many comparisons: processes are slow."""
+
+import importlib.util
+import itertools
+import json
+import signal
+import time
+from pathlib import Path
+
+import jobs as jobs_module
+import pytest
+import torch
+from ranks import HERE, finish, run, start
+from training_fakes import FakeModel
+
+from uer.layers import dropout
+from uer.training.checkpoint import load_trainer_state, load_weights, read_weights
+from uer.training.processes import Processes
+
+HAS_DEEPSPEED = importlib.util.find_spec("deepspeed") is not None
+needs_deepspeed = pytest.mark.skipif(not HAS_DEEPSPEED, reason="the extra 'deepspeed' is missing")
+ZERO = ("zero1", "zero2", "zero3")
+
+
+@pytest.fixture(autouse=True)
+def small_pool(monkeypatch):
+    monkeypatch.setattr(dropout.POOL, "size", 4096)
+    monkeypatch.setattr(dropout.POOL, "_arrays", {})
+    monkeypatch.setattr(dropout, "UPDATES_PER_POOL", 7)
+
+
+def followed(engines, models, accumulations):
+    """Results of ``follow.py`` on two ranks."""
+    words = [
+        word for triple in itertools.product(engines, models, accumulations) for word in triple
+    ]
+    out, _ = run(HERE / "follow.py", *words, patience=1500)
+    lines = [line[7:] for line in out.splitlines() if line.startswith("RESULT ")]
+    assert len(lines) == len(words) // 3
+    return [json.loads(line) for line in lines]
+
+
+def require_equal_losses(results):
+    for result in results:
+        alone, together = result.pop("losses")
+        assert together == pytest.approx(alone, rel=1e-5), result
+        assert len(alone) == 20 and min(alone[10:]) < alone[0]
+
+
+def test_two_ranks_follow_one():
+    require_equal_losses(followed(["ddp", "fsdp"], ["bert"], [2]))
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("engine", ["ddp", "fsdp"])
+def test_every_family_follows_one(engine):
+    models = ["bert", "gpt2", "seq2seq", "albert", "scaled"]
+    require_equal_losses(followed([engine], models, [1, 2]))
+
+
+@pytest.mark.heavy
+@needs_deepspeed
+@pytest.mark.parametrize("engine", ZERO)
+def test_zero_follows_one(engine):
+    models = ["bert", "gpt2", "seq2seq", "albert"]
+    models += [] if engine == "zero3" else ["scaled"]  # it cannot hold single numbers
+    require_equal_losses(followed([engine], models, [1, 2]))
+
+
+def alone(folder, **job):
+    """The same run in this process."""
+    job = {"engine": "single", "folder": str(folder), **job}
+    jobs_module.trainer_of(job, Processes()).run(job.get("resume"))
+    return Path(folder)
+
+
+def difference(left, right):
+    """The largest difference of two checkpoints' weights."""
+    one, other = read_weights(left), read_weights(right)
+    assert one.keys() == other.keys()
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def same_states(left, right):
+    """Whether two checkpoints hold the same bits."""
+    one, other = load_trainer_state(left), load_trainer_state(right)
+    pairs = [(read_weights(left), read_weights(right)), (one.optimizer, other.optimizer)]
+    pairs += [(one.rng, other.rng)]
+    return one.progress.position == other.progress.position and all(
+        a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a) for a, b in pairs
+    )
+
+
+def two_ranks(*jobs):
+    run(HERE / "jobs.py", json.dumps(jobs), patience=1500)
+
+
+def require_elastic(tmp_path, names):
+    """Checkpoints of one and of two ranks, of any engine, go on with any other."""
+    reference = alone(tmp_path / "single")
+    straight = [{"engine": name, "folder": str(tmp_path / name), "dropout": 0.3} for name in names]
+    first = [{**job, "folder": job["folder"] + " plain", "dropout": 0.0} for job in straight]
+    resumed = [
+        {**job, "folder": job["folder"] + " again", "resume": job["folder"] + "/out-10"}
+        for job in straight
+    ]
+    pairs = [*zip(names, [*names[1:], names[0]], strict=True)]
+    others = [
+        {
+            "engine": there,
+            "folder": str(tmp_path / f"{here} to {there}"),
+            "resume": str(tmp_path / f"{here} plain/out-10"),
+        }
+        for here, there in pairs
+        if here != there
+    ]
+    from_one = [
+        {
+            "engine": name,
+            "folder": str(tmp_path / f"single to {name}"),
+            "resume": str(reference / "out-10"),
+            "accumulation": 2,
+        }
+        for name in names
+    ]
+    two_ranks(*straight, *first, *resumed, *others, *from_one)
+    for job in straight:  # the same engine goes on bit for bit, each rank with its own dropout
+        assert same_states(f"{job['folder']}/out-20", f"{job['folder']} again/out-20"), job
+    for job in [*first, *others, *from_one]:
+        assert difference(reference / "out-20", f"{job['folder']}/out-20") < 2e-6, job
+    for name in names:  # two ranks' checkpoint goes on in one process
+        place = tmp_path / f"{name} to single"
+        alone(place, resume=str(tmp_path / f"{name} plain/out-10"))
+        assert difference(reference / "out-20", place / "out-20") < 2e-6, name
+    assert difference(reference / "out-10", reference / "out-20") > 1e-3
+
+
+def test_checkpoints_of_two_ranks_and_of_one_are_the_same_thing(tmp_path):
+    require_elastic(tmp_path, ["ddp", "fsdp"])
+
+
+@pytest.mark.heavy
+@needs_deepspeed
+def test_checkpoints_of_zero_are_the_same_thing(tmp_path):
+    require_elastic(tmp_path, [*ZERO, "fsdp"])
+
+
+def test_reports_and_evaluations_count_every_row_once(tmp_path):
+    reference = alone(tmp_path / "one", evaluate=True, correct_bias=False)
+    jobs = [
+        {
+            "engine": name,
+            "folder": str(tmp_path / name),
+            "evaluate": True,
+            "correct_bias": False,
+        }
+        for name in ("ddp", "fsdp")
+    ]
+    two_ranks(*jobs)
+    wanted = [json.loads(line) for line in (reference / "log.jsonl").read_text().splitlines()]
+    timeless = [k for line in wanted for k in line if not k.endswith(("second", "wait", "seconds"))]
+    assert "eval/tok.accuracy" in timeless and "doc.loss" in timeless
+    for job in jobs:
+        log = (Path(job["folder"]) / "log.jsonl").read_text().splitlines()
+        assert len(log) == len(wanted)
+        for line, reported in zip(wanted, map(json.loads, log), strict=True):
+            for name in set(timeless) & line.keys():
+                assert reported[name] == pytest.approx(line[name], rel=1e-5, abs=1e-7), name
+
+
+def until_reports(folder, lines):
+    """Wait until the run has reported."""
+    log, end = folder / "log.jsonl", time.monotonic() + 200
+    while time.monotonic() < end and not (log.exists() and log.read_text().count("\n") >= lines):
+        time.sleep(0.05)
+
+
+def test_sigterm_to_one_rank_stops_all_with_one_checkpoint(tmp_path):
+    job = {"engine": "ddp", "folder": str(tmp_path), "wait": 0.2}
+    processes = start(HERE / "jobs.py", json.dumps([job]))
+    until_reports(tmp_path, 1)
+    processes[1].send_signal(signal.SIGTERM)
+    results = finish(processes)
+    assert [status for status, _, _ in results] == [143, 143], results
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    model = FakeModel()
+    load_weights(model, folder)
+    assert 5 <= load_trainer_state(folder).progress.step < 20
+
+
+def test_a_rank_that_dies_ends_the_others_with_a_sentence(tmp_path):
+    job = {"engine": "ddp", "folder": str(tmp_path), "dies": True}
+    (status, _, err), (died, _, _) = finish(start(HERE / "jobs.py", json.dumps([job])))
+    assert died == 9 and status == 1
+    last = err.strip().splitlines()[-1]
+    assert "another process of this run ended or cannot be reached" in last
+    assert "--resume_from_checkpoint" in last and "Rank 0 of 2 heard" in last
