@@ -4,6 +4,7 @@ import torch
 from fake_store import store_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import MODELS, model_of
 
 from uer.data.collate import Rows, collate
 from uer.data.instances import Constant, Instances, Ragged, Span, gather
@@ -147,6 +148,22 @@ def test_without_labels_the_fields_stay_and_are_empty():
     assert batch["labels.cls.index"].shape == (0,)
     assert batch["labels.cls.value"].shape == (0, 2)
     assert batch["src.ids"].tolist() == [[1, 10, 11]]
+    assert batch["src.first"].shape == batch["src.length"].shape == (0,) and batch.tokens() == 0
+
+
+@pytest.mark.parametrize("pooling", ["first", "last", "mean", "max"])
+def test_without_labels_every_target_scores_a_connected_zero(pooling):
+    keys = {**MODELS["classifier"], "target": ["mlm", "sp", "cls"], "pooling": pooling}
+    model = model_of(keys)
+    ragged = ragged_of([[2]], PLAIN)
+    labels = {"mlm": ("src", np.array([1]), np.array([5]))}
+    prepared = Prepared({"src": ragged}, labels, {"sp": np.array([1]), "cls": np.array([2])})
+    batch = collate(prepared, Rows(np.array([1]), None, "off"), pad_id=0, labelled=False)
+    scores = model(batch)
+    assert all(float(weight) == 0 for weight in model.weights(batch).values())
+    assert all(float(score.loss_sum.detach()) == 0 for score in scores.values())
+    sum(score.loss_sum for score in scores.values()).backward()
+    assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
 
 
 def test_too_long_a_row_is_our_mistake():

@@ -101,7 +101,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_half_precision_has_to_agree():
     config = {"zero_optimization": {"stage": 2}, "bf16": {"enabled": True}}
-    with pytest.raises(ConfigError, match="bf16 is enabled .* --precision is fp32"):
+    with pytest.raises(ConfigError, match=r"bf16 is enabled .* --precision is fp32"):
         made(config)
     with pytest.raises(ConfigError, match="fp16: a CPU is slow at it"):
         made({"zero_optimization": {"stage": 2}}, precision="fp16")

@@ -33,6 +33,9 @@ class Rows(NamedTuple):
     packing: Packing
 
 
+_EACH = ("first", "length")  # one entry per document
+
+
 def collate(prepared: Prepared, rows: Rows, *, pad_id: int, labelled: bool = True) -> Batch:
     """Make a batch.
 
@@ -57,7 +60,10 @@ def collate(prepared: Prepared, rows: Rows, *, pad_id: int, labelled: bool = Tru
     for target, value in prepared.row_labels.items():
         labels[f"labels.{target}.index"] = np.arange(len(value))
         labels[f"labels.{target}.value"] = value
-    fields |= labels if labelled else {name: value[:0] for name, value in labels.items()}
+    if not labelled:  # no documents either, for targets that score each of them
+        labels |= {f"{side}.{leaf}": fields[f"{side}.length"] for side in places for leaf in _EACH}
+        labels = {name: value[:0] for name, value in labels.items()}
+    fields |= labels
     return Batch({name: torch.from_numpy(_plain(value)) for name, value in fields.items()})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.nn import functional as F
 
 from uer.states import States
 
@@ -37,5 +38,5 @@ def _owners(first: torch.Tensor, length: torch.Tensor, tokens: int) -> torch.Ten
     """[tokens] document of every flat position; padding belongs to the extra document D."""
     place = torch.arange(tokens, device=first.device)
     document = torch.bucketize(place, first, right=True) - 1
-    inside = (document >= 0) & (place < (first + length)[document.clamp(min=0)])
-    return torch.where(inside, document, first.shape[0])
+    end = F.pad(first + length, (0, 1))  # before the first document stands -1: the last entry
+    return torch.where(place < end[document], document, first.shape[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import sys
 import threading
@@ -40,15 +41,18 @@ class Watchdog:
             self._thread.start()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Watch no more; a thread that outlived the interpreter could abort it."""
         self._end.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
 
     def _watch(self) -> None:
         told = -1
         while not self._end.wait(min(self._patience / 4, 10)):
             if self._steps != told and time.monotonic() - self._last > self._patience:
                 told = self._steps
-                self._tell()
+                with contextlib.suppress(RuntimeError):  # the place is gone: the run has ended
+                    self._tell()
 
     def _tell(self) -> None:
         steps = [self._steps_of(rank) for rank in range(self._world)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,9 +33,8 @@ class DataParallel(SingleDevice):
         """See `Engine.prepare`."""
         super().prepare(model, make)
         self.whole = self.model
-        self.model = DistributedDataParallel(
-            self.whole, gradient_as_bucket_view=True, **{_SYNC_BUFFERS: False}
-        )
+        options: dict[str, Any] = {_SYNC_BUFFERS: False}
+        self.model = DistributedDataParallel(self.whole, gradient_as_bucket_view=True, **options)
 
     def forward(self, batch: Batch, *, last: bool = True) -> dict[str, Score]:
         """See `Engine.forward`."""
