@@ -19,6 +19,7 @@ needs_deepspeed = pytest.mark.skipif(
     importlib.util.find_spec("deepspeed") is None, reason="the extra 'deepspeed' is missing"
 )
 STEPS = 6
+FIGURES = {"loss", "mlm.loss", "sp.accuracy", "grad_norm", "eval/loss", "eval/mlm.accuracy"}
 TRAIN = {
     "dataset_path": "data",
     "config_path": "bert/tiny",
@@ -90,8 +91,9 @@ def require_same(folder, name, by=2e-6):
     logs = [(folder / f"{n}.jsonl").read_text().splitlines() for n in ("one", name)]
     assert len(logs[0]) == len(logs[1]) > 3
     for line, same in zip(*(map(json.loads, log) for log in logs), strict=True):
-        for figure in ("loss", "eval/loss", "eval/mlm.accuracy", "grad_norm"):
-            assert same.get(figure) == pytest.approx(line.get(figure), rel=1e-4), figure
+        assert same.keys() == line.keys()
+        for figure in FIGURES & line.keys():
+            assert same[figure] == pytest.approx(line[figure], rel=1e-4), figure
 
 
 def test_world_size_and_gpu_ranks(place):

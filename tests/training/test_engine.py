@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import MODELS, batch_of, documents_of, model_of
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from training_fakes import FakeModel, FakeStream, rows_to_batch
 
@@ -11,6 +12,7 @@ from uer.errors import CheckpointError, ConfigError
 from uer.optimizers.adamw import AdamW
 from uer.training.engine import LossScale
 from uer.training.engines.single import SingleDevice
+from uer.training.evaluation import Window
 from uer.training.trainer import update
 
 RATE = 1e-2
@@ -142,6 +144,25 @@ def test_a_step_never_waits_for_the_device(correct_bias):
         assert report.skipped.shape == () and len(scored) == 2
         with pytest.raises(DataDependentOutputException):
             report.skipped.item()
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "llama", "classifier"])
+def test_no_model_waits_for_the_device(kind):
+    """Forward, backward, clipping, optimizer and metrics of the real models."""
+    documents = documents_of([9, 7, 5, 6])
+    batch, _ = batch_of(documents, [[0, 1], [2, 3]])
+    with FakeTensorMode() as mode:
+        model = model_of(MODELS[kind]).train()
+        engine = SingleDevice(max_grad_norm=1.0)
+        engine.model, engine.optimizer = model, AdamW().build(model.decay_groups(), RATE)
+        window = Window(engine.device)
+    with mode:
+        fake = batch._made({name: mode.from_tensor(value) for name, value in batch.items()})
+        report, scored = update(engine, model, [fake, fake], RATE)
+        for scores, items in scored:
+            window.add(scores, items, unless=report.skipped)
+        with pytest.raises(DataDependentOutputException):
+            window.state(engine)
 
 
 def test_optimizer_state_by_name_returns():

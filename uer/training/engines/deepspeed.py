@@ -52,13 +52,13 @@ class DeepSpeed(Engine):
         exact = {name: p.detach().clone() for name, p in self._names.items()}
         if config.get("optimizer") is None:
             own = make()
-            _require_elementwise(own)
+            require_elementwise(own)
             options: dict[str, Any] = {"optimizer": own}
         else:
             options = {"model_parameters": self._as_the_file_says(config["optimizer"])}
         closed = None
         if config["zero_optimization"]["stage"] == 3:
-            _require_dimensions(model)
+            require_dimensions(model)
             closed = opened(model)
         with _numbers_left_alone(model):
             try:
@@ -268,7 +268,7 @@ def _numbers_left_alone(model: nn.Module) -> Iterator[None]:
             del number.ds_optim_param
 
 
-def _require_dimensions(model: nn.Module) -> None:
+def require_dimensions(model: nn.Module) -> None:
     """Stage 3 of DeepSpeed 0.19 cannot hold parameters that are single numbers.
 
     Raises:
@@ -284,7 +284,7 @@ def _require_dimensions(model: nn.Module) -> None:
         )
 
 
-def _require_elementwise(optimizer: torch.optim.Optimizer) -> None:
+def require_elementwise(optimizer: torch.optim.Optimizer) -> None:
     """ZeRO hands the optimizer flat pieces: what looks at a whole matrix would go wrong silently.
 
     Raises:
