@@ -79,6 +79,7 @@ def trainer_of(job, processes):
     config = None
     if engine.startswith("zero"):
         stage = {"stage": int(engine[4]), "stage3_param_persistence_threshold": 0}
+        stage |= job.get("zero", {})
         engine, config = "deepspeed", {"zero_optimization": stage, **job.get("config", {})}
     settings = Settings(
         output_model_path=str(Path(job["folder"]) / "out"),
@@ -87,7 +88,7 @@ def trainer_of(job, processes):
         report_steps=5,
         learning_rate=1e-2,
         accumulation_steps=accumulation,
-        precision="fp32",
+        precision=job.get("precision", "fp32"),
         device="cpu",
     )
     seed_everything(7)
@@ -98,7 +99,12 @@ def trainer_of(job, processes):
         settings,
         optimizer=AdamW(correct_bias=job.get("correct_bias", True)),
         schedule=Linear(total_steps=20),
-        engine=engines.get(engine)(max_grad_norm=0.5, processes=processes, config=config),
+        engine=engines.get(engine)(
+            max_grad_norm=0.5,
+            precision=job.get("precision", "fp32"),
+            processes=processes,
+            config=config,
+        ),
         contents=Contents(config="encoder: fake\n"),
         evaluation=Evaluation(data=Shares(processes)) if job.get("evaluate") else None,
         writers=[JsonLines(Path(job["folder"]) / "log.jsonl")] if processes.is_main else [],

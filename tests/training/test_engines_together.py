@@ -145,6 +145,61 @@ def test_checkpoints_of_zero_are_the_same_thing(tmp_path):
     require_elastic(tmp_path, [*ZERO, "fsdp"])
 
 
+OFFLOAD = {"offload_optimizer": {"device": "cpu"}}
+FILE = {"type": "AdamW", "params": {"lr": 1e-2, "weight_decay": 0.01, "eps": 1e-6}}
+FILES = {
+    "our optimizer, offloaded": {"engine": "zero2", "zero": OFFLOAD},
+    "the file's optimizer": {"engine": "zero1", "config": {"optimizer": FILE}},
+    "the file's, offloaded": {"engine": "zero2", "zero": OFFLOAD, "config": {"optimizer": FILE}},
+    "all offloaded": {"engine": "zero3", "zero": {**OFFLOAD, "offload_param": {"device": "cpu"}}},
+}
+
+
+@pytest.mark.heavy
+@needs_deepspeed
+def test_what_deepspeeds_file_says_is_done(tmp_path):
+    reference = alone(tmp_path / "single")
+    jobs = [{**job, "folder": str(tmp_path / name)} for name, job in FILES.items()]
+    again = [
+        {**job, "folder": job["folder"] + " again", "resume": job["folder"] + "/out-10"}
+        for job in jobs
+    ]
+    two_ranks(*jobs, *again)
+    for job in [*jobs, *again]:
+        assert difference(reference / "out-20", f"{job['folder']}/out-20") < 5e-6, job
+    for job in jobs:
+        assert same_states(f"{job['folder']}/out-20", f"{job['folder']} again/out-20"), job
+
+
+@pytest.mark.heavy
+@needs_deepspeed
+def test_half_precision_keeps_exact_weights(tmp_path):
+    bf16 = {"precision": "bf16", "config": {"bf16": {"enabled": True}}}
+    jobs = [{"engine": name, "folder": str(tmp_path / name), **bf16} for name in ZERO]
+    again = [
+        {**job, "folder": job["folder"] + " again", "resume": job["folder"] + "/out-10"}
+        for job in jobs
+    ]
+    two_ranks(*jobs, *again)
+    reference = alone(tmp_path / "single")
+    for job in jobs:
+        assert same_states(f"{job['folder']}/out-20", f"{job['folder']} again/out-20"), job
+        assert 0 < difference(reference / "out-20", f"{job['folder']}/out-20") < 0.05, job
+        weights = read_weights(f"{job['folder']}/out-20")
+        rounded = {name: value.bfloat16().float() for name, value in weights.items()}
+        assert any(not torch.equal(rounded[name], value) for name, value in weights.items())
+
+
+@pytest.mark.heavy
+@needs_deepspeed
+def test_adam_without_bias_correction_is_the_same_everywhere(tmp_path):
+    reference = alone(tmp_path / "single", correct_bias=False)
+    names = ["ddp", "fsdp", *ZERO]
+    two_ranks(*({"engine": n, "folder": str(tmp_path / n), "correct_bias": False} for n in names))
+    for name in names:
+        assert difference(reference / "out-20", tmp_path / name / "out-20") < 2e-6, name
+
+
 def test_reports_and_evaluations_count_every_row_once(tmp_path):
     reference = alone(tmp_path / "one", evaluate=True, correct_bias=False)
     jobs = [
