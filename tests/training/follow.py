@@ -19,6 +19,7 @@ from uer.layers.norms.normal import LayerNorm
 from uer.optimizers.adamw import AdamW
 from uer.signature import Given
 from uer.targets.mlm import MaskedLanguageModel
+from uer.training.blocks import recompute
 from uer.training.engine import engines
 from uer.training.engines.single import SingleDevice
 from uer.training.launch import Launch, place_of, read_ranks
@@ -162,7 +163,10 @@ def follow(name, kind, accumulation, processes):
     ]
     results = []
     for divided in (False, True):
-        model = model_of(MODELS[kind]).train()
+        name_of_model, _, how = kind.partition(" ")
+        model = model_of(MODELS[name_of_model]).train()
+        if divided and how == "recomputed":
+            recompute(model)
         chosen, config = options(name)
         engine = (
             engines.get(chosen)(max_grad_norm=0.5, processes=processes, config=config)

@@ -54,7 +54,7 @@ def test_two_ranks_follow_one():
 @pytest.mark.heavy
 @pytest.mark.parametrize("engine", ["ddp", "fsdp"])
 def test_every_family_follows_one(engine):
-    models = ["bert", "gpt2", "seq2seq", "albert", "scaled"]
+    models = ["bert", "gpt2", "seq2seq", "albert", "scaled", "bert recomputed"]
     require_equal_losses(followed([engine], models, [1, 2]))
 
 
@@ -62,7 +62,7 @@ def test_every_family_follows_one(engine):
 @needs_deepspeed
 @pytest.mark.parametrize("engine", ZERO)
 def test_zero_follows_one(engine):
-    models = ["bert", "gpt2", "seq2seq", "albert"]
+    models = ["bert", "gpt2", "seq2seq", "albert", "bert recomputed"]
     models += [] if engine == "zero3" else ["scaled"]  # it cannot hold single numbers
     require_equal_losses(followed([engine], models, [1, 2]))
 
@@ -173,9 +173,10 @@ def test_what_deepspeeds_file_says_is_done(tmp_path):
 
 @pytest.mark.heavy
 @needs_deepspeed
-def test_half_precision_keeps_exact_weights(tmp_path):
+@pytest.mark.parametrize("names", [ZERO[:2], ZERO[2:]])  # stage 3 changes torch for its process
+def test_half_precision_keeps_exact_weights(tmp_path, names):
     bf16 = {"precision": "bf16", "config": {"bf16": {"enabled": True}}}
-    jobs = [{"engine": name, "folder": str(tmp_path / name), **bf16} for name in ZERO]
+    jobs = [{"engine": name, "folder": str(tmp_path / name), **bf16} for name in names]
     again = [
         {**job, "folder": job["folder"] + " again", "resume": job["folder"] + "/out-10"}
         for job in jobs
@@ -200,6 +201,7 @@ def test_adam_without_bias_correction_is_the_same_everywhere(tmp_path):
         assert difference(reference / "out-20", tmp_path / name / "out-20") < 2e-6, name
 
 
+@pytest.mark.heavy
 def test_reports_and_evaluations_count_every_row_once(tmp_path):
     reference = alone(tmp_path / "one", evaluate=True, correct_bias=False)
     jobs = [

@@ -238,6 +238,7 @@ class DeepSpeed(Engine):
 
 
 def _imported(device: torch.device) -> Any:
+    os.environ.setdefault("LOCAL_RANK", "0")  # it wants one even where nothing was launched
     if device.type == "cpu":
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
