@@ -11,7 +11,7 @@ from uer.optimizers.adamw import AdamW
 from uer.training.engine import engines
 from uer.training.engines import deepspeed as deepspeed_module
 from uer.training.launch import Place
-from uer.training.processes import Processes, join
+from uer.training.processes import join
 from uer.training.trainer import update
 
 RATE = 1e-2
@@ -83,11 +83,6 @@ def test_every_parameter_takes_part_without_items(group):
     for _ in range(2):  # the second forward pass is where DDP complains
         report, _ = update(engine, model, [type(batch)({**batch, **empty})], RATE)
     assert float(report.grad_norm) > 0
-
-
-def test_one_engine_is_for_one_process():
-    with pytest.raises(ConfigError, match="--engine single trains in one process, 2 were started"):
-        prepared("single", FakeModel(), processes=Processes(0, 2))
 
 
 def test_a_missing_extra_is_named(monkeypatch):

@@ -96,6 +96,12 @@ def test_two_processes_never_share_a_device(monkeypatch, name, local, words):
         device_of(name, Ranks(local, local, 2))
 
 
+def test_one_engine_is_for_one_process():
+    words = "--engine single trains in one process, 2 were started"
+    with pytest.raises(UserError, match=words):
+        place_of(Launch(engine="single"), Ranks(0, 0, 2), CPU, alone=True)
+
+
 def test_nccl_needs_gpus_and_gloo_goes_everywhere():
     with pytest.raises(UserError, match="--backend nccl needs GPUs, the device is cpu"):
         place_of(Launch(backend="nccl"), Ranks(0, 0, 2), CPU, alone=False)

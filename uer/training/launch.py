@@ -152,8 +152,13 @@ def place_of(launch: Launch, ranks: Ranks, device: torch.device, *, alone: bool)
         alone: the engine needs no process group.
 
     Raises:
-        UserError: nccl without a GPU.
+        UserError: several processes for an engine of one, or nccl without a GPU.
     """
+    if alone and ranks.world > 1:
+        raise UserError(
+            f"--engine {launch.chosen(ranks.world)} trains in one process, {ranks.world} were "
+            "started; choose ddp, fsdp or deepspeed."
+        )
     if launch.backend == "nccl" and device.type != "cuda":
         raise UserError(f"--backend nccl needs GPUs, the device is {device}; use --backend gloo.")
     accelerated = device.type == "cuda" and launch.backend != "gloo"

@@ -24,13 +24,6 @@ class SingleDevice(Engine):
 
     def prepare(self, model: nn.Module, make: Callable[[], torch.optim.Optimizer]) -> None:
         """See `Engine.prepare`."""
-        if self.processes.world > 1 and not self.distributed:
-            raise ConfigError(
-                [
-                    f"--engine single trains in one process, {self.processes.world} were started; "
-                    "choose ddp, fsdp or deepspeed."
-                ]
-            )
         self._scaler = LossScale(self.device) if self.precision == "fp16" else None
         self.model = model.to(self.device)
         self.optimizer = make()
