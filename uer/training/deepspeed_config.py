@@ -117,10 +117,9 @@ def completed(
     }
 
 
-def offloads(config: Mapping[str, Any]) -> bool:
-    """Whether the optimizer's state lies outside the device."""
-    block = (config.get("zero_optimization") or {}).get("offload_optimizer") or {}
-    return block.get("device", "none") != "none"
+def divides_rounded(config: Mapping[str, Any]) -> bool:
+    """Whether DeepSpeed rounds the weights to half precision before it divides them."""
+    return _on(config, "fp16") or _on(config, "bf16")
 
 
 def _read(path: Path) -> Json:

@@ -66,10 +66,6 @@ class Launch:
             return "deepspeed"
         return self.engine or ("ddp" if world > 1 else "single")
 
-    def ranks_here(self) -> list[int]:
-        """The ranks that this machine starts."""
-        return self.gpu_ranks or list(range(self.world_size or 1))
-
     def _about_ranks(self, ranks: list[int], world: int) -> list[str]:
         shown = " ".join(map(str, ranks))
         if len(set(ranks)) < len(ranks):

@@ -16,7 +16,7 @@ from uer.batch import Batch
 from uer.components import Part
 from uer.errors import ConfigError, UserError
 from uer.score import Score
-from uer.training.deepspeed_config import completed
+from uer.training.deepspeed_config import completed, divides_rounded
 from uer.training.engine import Engine, StepReport, require_parameter
 from uer.training.engines._opened import opened
 
@@ -49,7 +49,9 @@ class DeepSpeed(Engine):
         )
         self.whole: Any = model.to(self.device)
         self._names = dict(self.whole.named_parameters())
-        exact = {name: p.detach().clone() for name, p in self._names.items()}
+        exact: dict[str, torch.Tensor] = {}
+        if divides_rounded(config):
+            exact = {name: param.detach().clone() for name, param in self._trained(self._names)}
         if config.get("optimizer") is None:
             own = make()
             require_elementwise(own)
@@ -71,9 +73,8 @@ class DeepSpeed(Engine):
             closed()
         self.model, self._zero = self._runner, self._runner.optimizer
         self.optimizer = self._zero.optimizer
-        if any(self._names[name].dtype != value.dtype for name, value in exact.items()):
-            for name, value in self._trained(exact):
-                self._set(self._names[name], value, None)
+        for name, value in exact.items():
+            self._set(self._names[name], value, None)
 
     def forward(self, batch: Batch, *, last: bool = True) -> dict[str, Score]:
         """See `Engine.forward`."""
