@@ -150,7 +150,8 @@ def _passing_signals_on(running: Sequence[subprocess.Popen[bytes]]) -> Iterator[
 
     before: dict[int, Any] = {}
     # A terminal sends SIGINT to all of them; sent once more it would end them without saving.
-    for number, handler in ((signal.SIGTERM, pass_on), (signal.SIGINT, signal.SIG_IGN)):
+    handlers = {signal.SIGTERM: pass_on, signal.SIGUSR1: pass_on, signal.SIGINT: signal.SIG_IGN}
+    for number, handler in handlers.items():
         before[number] = signal.signal(number, handler)
     try:
         yield
