@@ -60,11 +60,15 @@ def test_every_family_follows_one(engine):
 
 @pytest.mark.heavy
 @needs_deepspeed
+@pytest.mark.parametrize(
+    "model", ["bert", "gpt2", "seq2seq", "albert", "scaled", "bert recomputed"]
+)
 @pytest.mark.parametrize("engine", ZERO)
-def test_zero_follows_one(engine):
-    models = ["bert", "gpt2", "seq2seq", "albert", "bert recomputed"]
-    models += [] if engine == "zero3" else ["scaled"]  # it cannot hold single numbers
-    require_equal_losses(followed([engine], models, [1, 2]))
+def test_zero_follows_one(engine, model):
+    """Each model has processes of its own: stage 3 changes torch for its process."""
+    if engine == "zero3" and model == "scaled":
+        pytest.skip("stage 3 cannot hold parameters that are single numbers")
+    require_equal_losses(followed([engine], [model], [1, 2]))
 
 
 def alone(folder, **job):
