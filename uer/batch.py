@@ -34,7 +34,7 @@ import torch
 from uer.errors import DataError, did_you_mean
 
 LEAVES = ("ids", "segment", "position", "document", "validity", "prefix", "first", "length")
-_LABEL = re.compile(r"labels\.\w+\.(index|value)$")
+_LABEL = re.compile(r"labels\.\w+\.(\w+_)?(index|value)$")
 
 
 class Batch(Mapping[str, torch.Tensor]):
