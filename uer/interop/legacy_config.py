@@ -83,6 +83,7 @@ def translate(
     for name in STREAMS:
         if isinstance(ours.get(name), Mapping):
             ours[name] = _renamed(ours[name], _DROPPED | _DROPPED_IN_STREAMS, notes)
+    notes += _pieces_in_bert(ours)
     _require_known(ours)
     _hoist_pooling(ours)
     if theirs or dialect == "legacy":
@@ -115,6 +116,15 @@ def _renamed(
     if "projection" in ours and not ours.pop("projection"):
         ours.pop("feature_size", None)
     return ours
+
+
+def _pieces_in_bert(config: dict[str, Any]) -> list[str]:
+    """Their ``--tokenizer bert --spm_model_path`` is a tokenizer of its own here."""
+    if config.get("tokenizer") != "bert" or config.get("spm_model_path") is None:
+        return []
+    config["tokenizer"] = "sentencepiece_comma"
+    unread = [key for key in ("vocab_path", "do_lower_case") if config.pop(key, None) is not None]
+    return [f"{key} is ignored: with a sentencepiece model nobody reads it." for key in unread]
 
 
 def _require_known(config: Mapping[str, Any]) -> None:
