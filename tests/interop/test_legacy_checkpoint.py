@@ -256,7 +256,10 @@ def test_what_has_no_place_there_is_refused(tmp_path):
     for config, reason in (
         (MODELS["llama"], "rotary positions in halves"),
         ({**MODELS["llama"], "position": "alibi"}, "linear biases of positions"),
-        ({**BERT, "query_key_norm": "rms"}, r"the parameter encoder\.layers\.0\.attention\.key_no"),
+        (
+            {**BERT, "query_key_norm": "rms"},
+            r"the parameter encoder\.layers\.0\.attention\.query_n",
+        ),
         ({**BERT, "target": [{"mlm": {"name": "other"}}]}, r"the parameter targets\.other\."),
     ):
         with pytest.raises(CheckpointError, match=f"models have no place for {reason}"):
