@@ -46,8 +46,8 @@ class HfpretrainedTokenizer(Tokenizer):
         given = Path(vocab_path)
         path = given / _TOKENIZER_JSON if given.is_dir() else given
         content = read_bytes(path)
-        stored: Any = read_json(path)
         self._rust = _tokenizer(content, path)
+        stored: Any = read_json(path)
         vocabulary = _vocabulary(self._rust)
         roles = _hf_folder.roles(path.parent)
         unknown = _unknown(stored["model"], vocabulary)
