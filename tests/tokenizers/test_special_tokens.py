@@ -73,6 +73,8 @@ def test_special_tokens_that_are_words_of_a_text_stay_out_of_it(tmp_path):
     assert words.encode("a [MASK] b [CLS] a").tolist() == [5, 1, 1, 1, 5]
     letters = CharTokenizer(vocab_path=path, special_tokens={"bos": "b"})
     assert letters.encode("ab").tolist() == [5, 1]
+    pieces = BertTokenizer(vocab_path=path, special_tokens={"bos": "b"})
+    assert pieces.encode("a b [MASK]").tolist() == [5, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("name", sorted(THEIRS))
