@@ -135,6 +135,10 @@ class Masking(ABC):
         """How many of so many candidates are predicted; whole groups may be a few more or fewer."""
         return np.minimum(np.maximum(np.rint(self.rate * counts).astype(np.int64), 1), counts)
 
+    def most(self, counts: Ints) -> Ints:
+        """No more of so many candidates are ever predicted; a word can be all of a text."""
+        return counts if self.whole else self.share(counts)
+
     def _choose(self, some: Candidates, leader: Ints, draw: Draw) -> Ints:
         """[M] the candidates that are predicted, ascending."""
         luck = draw.bits("mask", some.instance, some.column[leader])
