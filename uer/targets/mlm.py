@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import nn
 
@@ -32,9 +34,10 @@ class MaskedLanguageModel(Target):
         vocab_size: Given[int],
         hidden_act: HiddenAct = "gelu",
         layernorm: Factory[Norm] = default("normal"),
+        transform_bias: Annotated[bool, "the first map of the head has a bias"] = True,
     ) -> None:
         super().__init__()
-        self.transform = Linear(input_size, embedding_size)
+        self.transform = Linear(input_size, embedding_size, bias=transform_bias)
         self.activation = ACTIVATIONS[hidden_act]
         self.norm = layernorm(size=embedding_size)
         self.output = Linear(embedding_size, vocab_size)
