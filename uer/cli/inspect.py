@@ -18,7 +18,7 @@ from uer.errors import ConfigError
 from uer.model import Model
 from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugin
-from uer.training.cost import cost
+from uer.training.cost import Cost, cost
 
 _SPECIAL = {"pad_id": 0, "unk_id": 1, "cls_id": 2, "sep_id": 3, "mask_id": 4}
 _BYTES = 4  # of a float32
@@ -144,18 +144,38 @@ def _text(recipe: Recipe, facts: Mapping[str, Any], batch_size: int, packable: b
 
 
 def _costs(model: Model, batch: Batch) -> list[str]:
-    tokens, rows = batch.tokens(), batch["src.ids"].shape
-    flops, held = cost(model, batch)
+    needed = cost(model, batch)
+    held = needed.activations
     weights = _BYTES * _count(model)
     trained = _BYTES * sum(p.numel() for p in model.parameters() if p.requires_grad)
     return [
-        f"batch       {rows[0]} rows of {rows[1]}, {tokens:,} real tokens",
-        f"work        {flops / tokens:,.0f} floating-point operations a token, forward + backward",
+        f"batch       {_rows(batch)}",
+        f"work        {_work(needed, batch)}, forward + backward",
         f"memory      {_mib(weights + 3 * trained + held)} in float32:",
         f"            {_mib(weights)} weights + {_mib(trained)} gradients + {_mib(2 * trained)} "
         f"AdamW + about {_mib(held)} activations",
         "            (activations: what the innermost modules return, for the backward pass)",
     ]
+
+
+def _rows(batch: Batch) -> str:
+    """How wide the rows of every side are, and how much of them is text."""
+    shapes = [ids.shape for name, ids in batch.items() if name.endswith(".ids")]
+    widths = " + ".join(str(width) for _, width in shapes)
+    return f"{shapes[0][0]} rows of {widths}, {batch.tokens():,} real tokens"
+
+
+def _work(needed: Cost, batch: Batch) -> str:
+    """Per token; with a decoder, what a token costs depends on the side it stands on."""
+    target = batch.side("tgt").tokens() if "tgt.length" in batch else 0
+    source = batch.tokens() - target
+    if not target:
+        return f"{needed.flops / source:,.0f} floating-point operations a token"
+    encoder = needed.flops * needed.encoder_share
+    return (
+        f"{encoder / source:,.0f} floating-point operations a source token, "
+        f"{(needed.flops - encoder) / target:,.0f} a target token"
+    )
 
 
 def _mib(size: float) -> str:

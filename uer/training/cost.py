@@ -22,10 +22,12 @@ class Cost(NamedTuple):
     Args:
         flops: floating-point operations of matrix products and convolutions.
         activations: bytes of what the innermost modules return, kept for the backward pass.
+        encoder_share: how much of the forward pass is the encoder's; of the backward pass, too.
     """
 
     flops: int
     activations: int
+    encoder_share: float
 
 
 def cost(model: Model, batch: Batch) -> Cost:
@@ -43,12 +45,15 @@ def cost(model: Model, batch: Batch) -> Cost:
 
     leaves = [module for module in model.modules() if not any(True for _ in module.children())]
     hooks = [module.register_forward_hook(note) for module in leaves]
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as forward:
         scores = model.eval()(batch.to(torch.device("meta")))  # dropout computes no product
+    with FlopCounterMode(display=False) as backward:
         torch.stack([score.loss_sum for score in scores.values()]).sum().backward()
     for hook in hooks:
         hook.remove()
-    return Cost(counter.get_total_flops(), held)
+    flops, encoder = forward.get_total_flops(), forward.get_flop_counts()["Model.encoder"]
+    share = sum(encoder.values()) / flops if flops else 0.0
+    return Cost(flops + backward.get_total_flops(), held, share)
 
 
 def peak_flops(device: torch.device, precision: Arithmetic) -> float:
