@@ -3,7 +3,8 @@ import torch
 from support import BERT, model_of
 
 from uer.errors import CheckpointError
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy, rename
+from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy
+from uer.interop.legacy_names import to_ours
 from uer.interop.pretrained import checkpoint_config, dialect_of, load_pretrained, require_folder
 
 NAMES = {
@@ -31,7 +32,7 @@ NAMES = {
 
 @pytest.mark.parametrize("theirs", NAMES)
 def test_names(theirs):
-    assert rename(theirs) == NAMES[theirs]
+    assert to_ours(theirs) == NAMES[theirs]
 
 
 def test_a_checkpoint_is_read_without_its_padding_segment(tmp_path):
