@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from uer.cli.flags import Overrides
-from uer.cli.tokenizer import make_tokenizer, split_tokenizer
+from uer.cli.tokenizer import make_tokenizer, side_facts, split_tokenizer, tokenizer_keys
 from uer.config import dump_yaml
 from uer.data.store import Store
+from uer.data.store_meta import tokenizer_folder
 from uer.data.stream import Packing, TextStream
 from uer.errors import ConfigError, DataError, UserError
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint
@@ -38,7 +39,7 @@ from uer.training.trainer import Trainer
 _log = logging.getLogger(__name__)
 
 # The data set carries its tokenizer; what describes one was given to preprocess.py.
-_OF_TOKENIZER = ("tokenizer", "special_tokens_path")
+_OF_TOKENIZER = ("tokenizer", "special_tokens_path", "json_format_corpus")
 
 
 def pretrain(
@@ -71,15 +72,14 @@ def pretrain(
     for file in plugin or ():
         load_plugin(file)
     store = Store.open(dataset_path)
-    described, overrides = split_tokenizer(overrides)
-    tokenizer = _tokenizer(store, described, dataset_path)
+    tokenizers, overrides = _tokenizers(store, overrides, dataset_path)
     if pretrained_model_path is not None and not allow_partial:
-        _require_trained_with(tokenizer, pretrained_model_path)
+        _require_trained_with(tokenizers, pretrained_model_path)
     if resume_from_checkpoint is not None:
-        _require_trained_with(tokenizer, resume_from_checkpoint)
+        _require_trained_with(tokenizers, resume_from_checkpoint)
     recipe = read_recipe(
         choose_config(config_path, resume_from_checkpoint or pretrained_model_path),
-        {key: value for key, value in overrides.items() if key not in _OF_TOKENIZER},
+        overrides,
         defaults=_made_for(store),
         dialect=dialect_of(pretrained_model_path),
     )
@@ -90,7 +90,9 @@ def pretrain(
     _log.info(prepared.line())
     machine.seed_everything(chosen.seed)
     labels = _labels(store, dataset_path, labels_num)
-    facts = {**tokenizer.facts(), **recipe.facts, **labels}
+    decodes = recipe.model.parts.get("decoder") is not None
+    source, target = tokenizers["src"], tokenizers.get("tgt")
+    facts = {**side_facts(source, target, decodes=decodes), **recipe.facts, **labels}
     model = build_model(recipe, facts)
     if pretrained_model_path is not None:
         report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
@@ -100,7 +102,8 @@ def pretrain(
     evaluation = None
     if eval_dataset_path is not None:
         held_out = Store.open(eval_dataset_path)
-        held_out.require_tokenizer(tokenizer)
+        for side, tokenizer in tokenizers.items():
+            held_out.require_tokenizer(tokenizer, side)
         _labels(held_out, eval_dataset_path, facts.get("labels_num"))
         evaluation = Evaluation(data=_stream(held_out, recipe, model, chosen, packing, facts))
     config = {**recipe.config, "facts": {**recipe.facts, **labels}}
@@ -113,7 +116,11 @@ def pretrain(
         engine=SingleDevice(
             prepared.device, precision=prepared.precision, max_grad_norm=chosen.max_grad_norm
         ),
-        contents=Contents(config=dump_yaml(config), save_tokenizer=tokenizer.save),
+        contents=Contents(
+            config=dump_yaml(config),
+            save_tokenizer=source.save,
+            save_tgt_tokenizer=target.save if target else None,
+        ),
         evaluation=evaluation,
         writers=writers(log_path, tensorboard_path),
         meter=_meter(recipe, facts, stream, prepared),
@@ -150,9 +157,30 @@ def writers(log_path: str | None, tensorboard_path: str | None) -> list[Writer]:
     return found
 
 
-def _tokenizer(store: Store, described: Mapping[str, Any], dataset_path: str) -> Tokenizer:
-    """The data set's tokenizer; files given besides must hold the same vocabulary."""
-    tokenizer = store.tokenizer()
+def _tokenizers(
+    store: Store, overrides: Mapping[str, Any], dataset_path: str
+) -> tuple[dict[str, Tokenizer], dict[str, Any]]:
+    """The data set's tokenizers by side, and the flags that describe none of them."""
+    of_source, left = split_tokenizer(overrides)
+    of_target = {f"tgt_{key}": key for key in (*tokenizer_keys(), *_OF_TOKENIZER)}
+    described = {
+        "src": of_source,
+        "tgt": {of_target[key]: value for key, value in left.items() if key in of_target},
+    }
+    left = {
+        key: value
+        for key, value in left.items()
+        if key not in of_target and key not in _OF_TOKENIZER
+    }
+    found = {side: _tokenizer(store, side, described[side], dataset_path) for side in store.sides}
+    return found, left
+
+
+def _tokenizer(
+    store: Store, side: str, described: Mapping[str, Any], dataset_path: str
+) -> Tokenizer:
+    """The tokenizer of a side; files given besides must hold the same vocabulary."""
+    tokenizer, prefix = store.tokenizer(side), "" if side == "src" else f"{side}_"
     flags = {key: value for key, value in described.items() if key in tokenizer.files}
     if flags.keys() == tokenizer.files.keys() and flags:
         given = make_tokenizer(
@@ -162,7 +190,7 @@ def _tokenizer(store: Store, described: Mapping[str, Any], dataset_path: str) ->
         )
         if given.vocabulary != tokenizer.vocabulary:
             named = ", ".join(map(str, flags.values()))
-            left_out = ", ".join(f"--{key}" for key in flags)
+            left_out = ", ".join(f"--{prefix}{key}" for key in flags)
             raise UserError(
                 f"{dataset_path} was made with another vocabulary than {named}; leave {left_out} "
                 "out to use the data set's own, or preprocess the corpus again."
@@ -170,18 +198,21 @@ def _tokenizer(store: Store, described: Mapping[str, Any], dataset_path: str) ->
     return tokenizer
 
 
-def _require_trained_with(tokenizer: Tokenizer, checkpoint: str) -> None:
+def _require_trained_with(tokenizers: Mapping[str, Tokenizer], checkpoint: str) -> None:
     """Equally many tokens are not the same tokens; a file of the predecessors says nothing."""
     if is_legacy_checkpoint(checkpoint):
         return
-    own = load(require_folder(checkpoint) / "tokenizer")
-    if own.fingerprint() != tokenizer.fingerprint():
-        raise UserError(
-            f"{checkpoint} was trained with the tokenizer '{own.kind}' of {own.vocab_size} tokens, "
-            f"the data set was made with '{tokenizer.kind}' of {tokenizer.vocab_size} tokens, and "
-            f"the two differ; preprocess the corpus with the vocabulary of {checkpoint}/tokenizer, "
-            "or start from its weights with --pretrained_model_path and --allow_partial."
-        )
+    for side, tokenizer in tokenizers.items():
+        folder = require_folder(checkpoint) / tokenizer_folder(side)
+        own = load(folder)
+        if own.fingerprint() != tokenizer.fingerprint():
+            raise UserError(
+                f"{checkpoint} was trained with the tokenizer '{own.kind}' of {own.vocab_size} "
+                f"tokens, the data set was made with '{tokenizer.kind}' of {tokenizer.vocab_size} "
+                "tokens, and the two differ; preprocess the corpus with the vocabulary of "
+                f"{folder}, or start from its weights with --pretrained_model_path and "
+                "--allow_partial."
+            )
 
 
 def _made_for(store: Store) -> dict[str, Any]:
