@@ -13,6 +13,16 @@ from uer.recipe import read_recipe
 PUBLISHED = [name for name in shipped_models() if "paper" in load_config(name)["about"]]
 
 
+def quick(names):
+    """The deepest take long even without weights; `make test-full` has them."""
+    return [
+        pytest.param(name, marks=pytest.mark.heavy)
+        if load_config(name)["about"]["parameters"] > 4e9
+        else name
+        for name in names
+    ]
+
+
 def size(module, *, more=()):
     """Trained parameters, tied ones once, and of the buffers ``more``."""
     trained = sum(p.numel() for p in module.parameters() if p.requires_grad)
@@ -25,7 +35,7 @@ def test_a_configuration_says_where_it_comes_from_or_what_for(name):
     assert about.get("paper", "").startswith("https://") or about["purpose"]
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", quick(PUBLISHED))
 def test_a_configuration_has_as_many_parameters_as_it_says(name):
     config = load_config(name)
     facts = {"vocab_size": config["about"]["vocab_size"], "labels_num": 2}
@@ -265,9 +275,41 @@ def theirs(kind, head, keys):
     return model
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", quick(SHAPES))
 def test_a_shape_counts_as_in_transformers(name):
     # A bias of the output layer is a buffer there, a table of sinusoids a parameter that rests.
     config = load_config(name)
     bias = ["final_logits_bias"] if config.get("has_lmtarget_bias") else []
     assert size(theirs(*SHAPES[name]), more=bias) == config["about"]["parameters"]
+
+
+@pytest.mark.parametrize(("name", "h", "layers"), [("base", 768, 12), ("large", 1024, 24)])
+def test_sentence_bert_is_one_bert(name, h, layers):
+    shape = bert(h, layers, h // 64, head="Model")
+    pooler = h * h + h
+    assert size(theirs(*shape)) - pooler == load_config(f"sbert/{name}")["about"]["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("name", "stacks", "outputs"),
+    [
+        ("lstm", [(nn.LSTM, 512)], 512),
+        ("gru", [(nn.GRU, 512)], 512),
+        ("bilstm", [(nn.LSTM, 768), (nn.LSTM, 768)], 768),
+        ("siamese_lstm", [(nn.LSTM, 512)], 0),
+    ],
+)
+def test_recurrent_models_count_as_in_torch(name, stacks, outputs):
+    count = sum(size(kind(512, width, num_layers=2)) for kind, width in stacks)
+    tables = 21128 * (512 + outputs)
+    if name == "siamese_lstm":
+        tables += 2 * 512  # the norm of its embeddings
+    assert load_config(f"rnn/{name}")["about"]["parameters"] == count + tables
+
+
+@pytest.mark.parametrize(("layers", "h"), [(9, 807), (13, 1268)])
+def test_gated_convolutions_by_hand(layers, h):
+    v, e, kernel = 21128, 128, 4
+    maps = 2 * kernel * (e * h + (layers - 1) * h * h) + 2 * layers * h
+    about = load_config(f"cnn/gatedcnn_{layers}")["about"]
+    assert about["parameters"] == v * e + maps + v * h
