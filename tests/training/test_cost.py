@@ -123,3 +123,19 @@ def test_the_share_of_the_encoder_by_hand():
     decoder = layers * (own + across) + output
     assert needed.flops == pytest.approx(3 * 2 * (encoder + decoder), rel=0.001)
     assert needed.encoder_share == pytest.approx(encoder / (encoder + decoder), rel=0.001)
+
+
+@pytest.mark.parametrize(("name", "gates"), [("lstm", 4), ("gru", 3)])
+def test_recurrent_models_by_hand(name, gates):
+    h, layers = 512, 2
+    batch = Batch({"src.ids": ids(LONG), **everywhere("lm", LONG)})
+    maps = layers * 2 * gates * h * h + h * VOCAB  # of the input and of the state, then the output
+    assert ours(f"rnn/{name}", batch).flops == pytest.approx(3 * 2 * ROWS * LONG * maps, rel=0.02)
+
+
+def test_gated_convolutions_by_hand():
+    e, h, layers, kernel = 128, 807, 9, 4
+    batch = Batch({"src.ids": ids(LONG), **everywhere("lm", LONG)})
+    maps = 2 * kernel * (e * h + (layers - 1) * h * h) + h * VOCAB
+    flops = ours("cnn/gatedcnn_9", batch).flops
+    assert flops == pytest.approx(3 * 2 * ROWS * LONG * maps, rel=0.02)

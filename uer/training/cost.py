@@ -41,7 +41,8 @@ def cost(model: Model, batch: Batch) -> Cost:
 
     def note(module: torch.nn.Module, inputs: Any, output: Any) -> None:
         nonlocal held
-        held += _BYTES * output.numel() if isinstance(output, torch.Tensor) else 0
+        made = output if isinstance(output, tuple) else (output,)
+        held += sum(_BYTES * one.numel() for one in made if isinstance(one, torch.Tensor))
 
     leaves = [module for module in model.modules() if not any(True for _ in module.children())]
     hooks = [module.register_forward_hook(note) for module in leaves]
