@@ -21,6 +21,7 @@ from uer.registry import load_plugin
 from uer.training.cost import Cost, cost
 
 _SPECIAL = {"pad_id": 0, "unk_id": 1, "cls_id": 2, "sep_id": 3, "mask_id": 4}
+_SENTINELS = 100  # the last tokens of the vocabulary, as T5 has them
 _BYTES = 4  # of a float32
 
 
@@ -64,7 +65,13 @@ def _facts(recipe: Recipe, vocab_size: int | None, labels_num: int) -> dict[str,
         raise ConfigError(["--vocab_size is needed: the configuration's `about` does not say it."])
     if size <= len(_SPECIAL):
         raise ConfigError([f"--vocab_size {size}: must be more than {len(_SPECIAL)}."])
-    known = {"labels_num": labels_num, **_SPECIAL, "special_ids": sorted(_SPECIAL.values())}
+    sentinels = list(range(size - min(_SENTINELS, size // 4), size))
+    known = {
+        "labels_num": labels_num,
+        **_SPECIAL,
+        "sentinel_ids": sentinels,
+        "special_ids": [*sorted(_SPECIAL.values()), *sentinels],
+    }
     return {**known, **recipe.facts, "vocab_size": size}
 
 
@@ -100,6 +107,8 @@ def _totals(model: Model) -> list[str]:
 
 # ------------------------------------------------------------------------------ work, memory
 
+_IN_TWO = ("pairs", "instructions", "labelled")  # corpora of two texts a document
+
 
 @dataclass
 class _Side:
@@ -115,7 +124,7 @@ class _Side:
 
 @dataclass
 class _Store:
-    """Documents of two sentences, which every text processor reads."""
+    """Documents of sentences, which every text processor reads."""
 
     sides: Mapping[str, _Side]
     columns: Mapping[str, np.ndarray]
@@ -127,11 +136,14 @@ class _Store:
 def _text(recipe: Recipe, facts: Mapping[str, Any], batch_size: int, packable: bool) -> Batch:
     assert recipe.processor is not None
     processor = recipe.processor.build(facts)
-    documents, sentence = 4 * batch_size, max(2, processor.seq_length // 2)
+    # Two texts that belong together are half a row long each, a sentence an eighth.
+    sentences, share = (2, 2) if processor.corpus in _IN_TWO else (32, 8)
+    documents, length = 4 * batch_size, max(1, (processor.seq_length - 3) // share)
     random = np.random.default_rng(0)
-    tokens = random.integers(len(_SPECIAL), facts["vocab_size"], 2 * documents * sentence)
-    offsets = np.arange(2 * documents + 1)
-    side = _Side(tokens.astype(np.uint32), offsets * sentence, offsets[::2])
+    ordinary = facts["sentinel_ids"][0] if facts["sentinel_ids"] else facts["vocab_size"]
+    tokens = random.integers(len(_SPECIAL), ordinary, sentences * documents * length)
+    offsets = np.arange(sentences * documents + 1)
+    side = _Side(tokens.astype(np.uint32), offsets * length, offsets[::sentences])
     stream = TextStream(
         _Store({"src": side}, {"label": np.zeros(documents, np.int64)}),
         processor,
@@ -167,7 +179,7 @@ def _rows(batch: Batch) -> str:
 
 def _work(needed: Cost, batch: Batch) -> str:
     """Per token; with a decoder, what a token costs depends on the side it stands on."""
-    target = batch.side("tgt").tokens() if "tgt.length" in batch else 0
+    target = int(batch["tgt.length"].sum()) if "tgt.length" in batch else 0
     source = batch.tokens() - target
     if not target:
         return f"{needed.flops / source:,.0f} floating-point operations a token"
