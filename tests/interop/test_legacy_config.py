@@ -160,6 +160,11 @@ def test_embeddings_and_the_head_have_their_norm_whatever_is_asked_for():
     assert translate(config, "legacy")[0] == {**config, "layernorm": "legacy"}
 
 
+def test_their_tables_are_used_from_the_first_row():
+    ours, _ = translate({"embedding": ["word"], "position_offset": 2, "segments_num": 1}, "legacy")
+    assert ours == {"embedding": ["word"], "layernorm": "legacy"}
+
+
 def test_parts_with_an_arithmetic_of_their_own():
     theirs = {
         "embedding": ["word", {"sinusoidalpos": {"sinusoids": "halves"}}],
