@@ -89,13 +89,11 @@ class Encoder(Part, ABC):
 
     Attributes:
         output_size: H, width of the states.
-        output_sizes: the width of every stream; empty: there is one.
-        streams_read: how many streams it needs of the embedding.
+        output_sizes: the width of every stream; empty: it reads and makes one only.
         packable: documents that share a row do not see each other. Where False (a recurrence, a
             convolution across the row) the loader pads instead of packing.
     """
 
-    streams_read: ClassVar[int] = 1
     packable: bool = False
     output_size: int
     output_sizes: tuple[int, ...] = ()

@@ -155,13 +155,9 @@ class Model(nn.Module):
         )
 
     def _check_streams(self) -> None:
-        have, needs = len(_widths(self.embedding)), self.encoder.streams_read
-        if have != needs:
+        if len(_widths(self.embedding)) > 1 and not self.encoder.output_sizes:
             raise ConfigError(
-                [
-                    f"encoder: it reads {needs} streams and the embedding makes {have}; "
-                    "a dual encoder and a dual embedding go together."
-                ]
+                ["encoder: it reads one of the embedding's streams only; choose encoder: dual."]
             )
 
     def _last_embedding(self) -> Embedding:

@@ -16,18 +16,24 @@ def built(config, state):
         state: their tensors; their shapes tell the sizes of vocabularies and classes.
     """
     ours, _ = translate(config, "legacy")
-    labels_num = ours.pop("labels_num", None)
+    ours.pop("labels_num", None)
     planner = Planner(ours)
     plan = planner.section(Model)
     planner.finish(also_known=["data_processor"])
-    rows = {key: value.shape[0] for key, value in state.items()}
+    rows = {key: value.shape[0] for key, value in state.items() if value.dim()}
     words = {
         side: [n for key, n in rows.items() if key.startswith(side) and ".word.embed" in key]
         for side in ("embedding", "tgt_embedding")
     }
     facts = {f"{side}.vocab_size": sizes[0] for side, sizes in words.items() if sizes}
     last = words["tgt_embedding"] or words["embedding"]
-    return plan.build({**facts, "target.vocab_size": last[0], "labels_num": labels_num}).eval()
+    return plan.build(
+        {
+            **facts,
+            "target.vocab_size": last[0],
+            "labels_num": rows.get("target.cls.linear_2.weight"),
+        }
+    ).eval()
 
 
 def side(name, ids, seg):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from uer.cli.flags import Overrides
-from uer.cli.tokenizer import make_tokenizer, side_facts, split_tokenizer, tokenizer_keys
+from uer.cli.tokenizer import require_vocabulary, side_facts, split_tokenizer, tokenizer_keys
 from uer.config import dump_yaml
 from uer.data.store import Store
 from uer.data.store_meta import tokenizer_folder
@@ -35,6 +35,7 @@ from uer.training.evaluation import Evaluation
 from uer.training.progress import JsonLines, Meter, TensorBoard, Writer
 from uer.training.settings import Settings
 from uer.training.trainer import Trainer
+from uer.zoo.resolve import resolve
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ def pretrain(
     """
     for file in plugin or ():
         load_plugin(file)
+    pretrained_model_path = resolve(pretrained_model_path)
     store = Store.open(dataset_path)
     tokenizers, overrides = _tokenizers(store, overrides, dataset_path)
     if pretrained_model_path is not None and not allow_partial:
@@ -164,7 +166,7 @@ def _tokenizers(
     of_source, left = split_tokenizer(overrides)
     of_target = {f"tgt_{key}": key for key in (*tokenizer_keys(), *_OF_TOKENIZER)}
     described = {
-        "src": of_source,
+        "src": {**of_source, **{key: left[key] for key in _OF_TOKENIZER if key in left}},
         "tgt": {of_target[key]: value for key, value in left.items() if key in of_target},
     }
     left = {
@@ -172,30 +174,13 @@ def _tokenizers(
         for key, value in left.items()
         if key not in of_target and key not in _OF_TOKENIZER
     }
-    found = {side: _tokenizer(store, side, described[side], dataset_path) for side in store.sides}
+    found = {}
+    for side in store.sides:
+        found[side] = store.tokenizer(side)
+        flags, _ = split_tokenizer(described[side])
+        kind, prefix = described[side].get("tokenizer"), "" if side == "src" else f"{side}_"
+        require_vocabulary(found[side], kind, flags, dataset_path, prefix)
     return found, left
-
-
-def _tokenizer(
-    store: Store, side: str, described: Mapping[str, Any], dataset_path: str
-) -> Tokenizer:
-    """The tokenizer of a side; files given besides must hold the same vocabulary."""
-    tokenizer, prefix = store.tokenizer(side), "" if side == "src" else f"{side}_"
-    flags = {key: value for key, value in described.items() if key in tokenizer.files}
-    if flags.keys() == tokenizer.files.keys() and flags:
-        given = make_tokenizer(
-            tokenizer.kind,
-            None,
-            {**tokenizer.options, "special_tokens": tokenizer.roles(), **flags},
-        )
-        if given.vocabulary != tokenizer.vocabulary:
-            named = ", ".join(map(str, flags.values()))
-            left_out = ", ".join(f"--{prefix}{key}" for key in flags)
-            raise UserError(
-                f"{dataset_path} was made with another vocabulary than {named}; leave {left_out} "
-                "out to use the data set's own, or preprocess the corpus again."
-            )
-    return tokenizer
 
 
 def _require_trained_with(tokenizers: Mapping[str, Tokenizer], checkpoint: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from uer.components import Encoder
+from uer.errors import ConfigError
 from uer.glossary import TieStreams
 from uer.layers.streams import pair
 from uer.signature import Factory, Given
@@ -19,8 +20,6 @@ class DualEncoder(Encoder):
     CLIP (arXiv:2103.00020) are dual models with the target ``clr``.
     """
 
-    streams_read = 2
-
     def __init__(
         self,
         *,
@@ -30,6 +29,10 @@ class DualEncoder(Encoder):
         tie_streams: TieStreams = False,
     ) -> None:
         super().__init__()
+        if len(input_sizes) != 2:
+            raise ConfigError(
+                ["encoder 'dual' reads two streams and there is one; choose embedding: dual."]
+            )
         first = stream_0.given(input_size=input_sizes[0])()
         second = stream_1.given(input_size=input_sizes[1])()
         self.streams = pair(first, second, tied=tie_streams)

@@ -118,6 +118,15 @@ def _renamed(
     return ours
 
 
+def _pieces_in_bert(config: dict[str, Any]) -> list[str]:
+    """Their ``--tokenizer bert --spm_model_path`` is a tokenizer of its own here."""
+    if config.get("tokenizer") != "bert" or config.get("spm_model_path") is None:
+        return []
+    config["tokenizer"] = "sentencepiece_comma"
+    unread = [key for key in ("vocab_path", "do_lower_case") if config.pop(key, None) is not None]
+    return [f"{key} is ignored: with a sentencepiece model nobody reads it." for key in unread]
+
+
 def _require_known(config: Mapping[str, Any]) -> None:
     """Say in one sentence that a modality is missing, instead of listing all of its keys."""
     problems = []
@@ -250,12 +259,3 @@ def _names(value: Any) -> Iterable[str]:
 
 def _name(entry: Any) -> str:
     return str(next(iter(entry), "")) if isinstance(entry, Mapping) else str(entry)
-
-
-def _pieces_in_bert(config: dict[str, Any]) -> list[str]:
-    """Their ``--tokenizer bert --spm_model_path`` is a tokenizer of its own here."""
-    if config.get("tokenizer") != "bert" or config.get("spm_model_path") is None:
-        return []
-    config["tokenizer"] = "sentencepiece_comma"
-    unread = [key for key in ("vocab_path", "do_lower_case") if config.pop(key, None) is not None]
-    return [f"{key} is ignored: with a sentencepiece model nobody reads it." for key in unread]

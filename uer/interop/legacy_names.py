@@ -53,6 +53,7 @@ _DECODER_LAYER = (
 _RELATIVE = "relative_pos_emb.relative_attention_bias.weight"
 _NAMES = (
     ("{side}.{part}.embedding.weight", "{side}.parts.{part}.weight"),
+    ("{side}.word.embedding.weight", "{side}.weight"),  # of a model that has no list of embeddings
     ("{side}.layer_norm.{p}", "{side}.norm.{p}"),
     ("embedding.dual.stream_{k}_layer_norm.{p}", "embedding.norms.{k}.{p}"),
     ("encoder.linear.{p}", "encoder.projection.{p}"),
