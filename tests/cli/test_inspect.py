@@ -80,14 +80,23 @@ def test_depth_limits_the_table(capsys, config):
     assert names[:4] == ["embedding", "encoder", "targets", "parameters"]
 
 
-def test_without_a_processor_only_parameters_are_known(capsys, tmp_path):
+def test_without_a_processor_the_body_is_counted(capsys, tmp_path):
     path = tmp_path / "toy.yaml"
     keys = {
         key: value for key, value in CONFIG.items() if key not in ("data_processor", "seq_length")
     }
     path.write_text(dump_yaml(keys))
-    text = out(capsys, str(path), "--vocab_size", "100")
-    assert "no data processor or no target: work and memory are not known" in text
+    text = out(capsys, str(path), "--vocab_size", "100", "--batch_size", "2")
+    assert "No data processor or no target" in text and "2 rows of 64, 128 real tokens" in text
+    layer = 2 * (4 * 16 * 16 + 2 * 16 * 32 + 2 * 64 * 16)
+    assert f"work        {3 * 2 * layer:,} floating-point operations a token" in text
+
+
+def test_a_dual_model_reads_two_sides(capsys):
+    text = out(capsys, "sbert/base", "--batch_size", "2", "--layers_num", "1")
+    assert "2 rows of 128 + 128, 512 real tokens" in text
+    layer = 4 * 768 * 768 + 2 * 768 * 3072 + 2 * 128 * 768
+    assert f"work        {3 * 2 * layer:,} floating-point operations a token" in text
 
 
 def test_a_classifier_can_be_inspected(capsys, config):

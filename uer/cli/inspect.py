@@ -52,11 +52,13 @@ def inspect_model(
     with torch.device("meta"):
         model = recipe.model.build(facts)
     sys.stdout.write("\n".join([*_table(model, depth), "", *_totals(model), ""]))
-    if recipe.processor is None or not model.objectives:
-        sys.stdout.write("no data processor or no target: work and memory are not known.\n")
-        return
-    batch = _text(recipe, facts, batch_size, model.packable)
-    sys.stdout.write("\n".join([*_costs(model, batch), ""]))
+    body = recipe.processor is None or not model.objectives
+    if body:
+        sys.stdout.write("No data processor or no target; so much takes the rest of it:\n")
+        batch = _rows_of_text(model, batch_size)
+    else:
+        batch = _text(recipe, facts, batch_size, model.packable)
+    sys.stdout.write("\n".join([*_costs(model, batch, body=body), ""]))
 
 
 def _facts(recipe: Recipe, vocab_size: int | None, labels_num: int) -> dict[str, Any]:
@@ -107,6 +109,7 @@ def _totals(model: Model) -> list[str]:
 
 # ------------------------------------------------------------------------------ work, memory
 
+_LENGTH = 128  # of a row, where no data processor says it
 _IN_TWO = ("pairs", "instructions", "labelled")  # corpora of two texts a document
 
 
@@ -155,8 +158,19 @@ def _text(recipe: Recipe, facts: Mapping[str, Any], batch_size: int, packable: b
     return stream.next()
 
 
-def _costs(model: Model, batch: Batch) -> list[str]:
-    needed = cost(model, batch)
+def _rows_of_text(model: Model, batch_size: int) -> Batch:
+    """Full rows for every side that the model reads, without labels."""
+    streams = len(model.embedding.output_sizes)
+    sides = [f"src.{number}" for number in range(streams)] or ["src"]
+    sides += ["tgt"] if model.decoder is not None else []
+    shape = (batch_size, min(_LENGTH, model.max_seq_length or _LENGTH))
+    ids = {f"{side}.ids": torch.zeros(shape, dtype=torch.int64) for side in sides}
+    lengths = {f"{side}.length": torch.full(shape[:1], shape[1]) for side in sides}
+    return Batch({**ids, **lengths})
+
+
+def _costs(model: Model, batch: Batch, *, body: bool) -> list[str]:
+    needed = cost(model, batch, body=body)
     held = needed.activations
     weights = _BYTES * _count(model)
     trained = _BYTES * sum(p.numel() for p in model.parameters() if p.requires_grad)

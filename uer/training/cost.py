@@ -30,12 +30,13 @@ class Cost(NamedTuple):
     encoder_share: float
 
 
-def cost(model: Model, batch: Batch) -> Cost:
+def cost(model: Model, batch: Batch, *, body: bool = False) -> Cost:
     """Count a step without computing it.
 
     Args:
         model: built on the ``meta`` device: there, fused attention is counted too.
         batch: any batch of the shapes in question.
+        body: leave the targets out, and the batch needs no labels.
     """
     held = 0
 
@@ -47,14 +48,25 @@ def cost(model: Model, batch: Batch) -> Cost:
     leaves = [module for module in model.modules() if not any(True for _ in module.children())]
     hooks = [module.register_forward_hook(note) for module in leaves]
     with FlopCounterMode(display=False) as forward:
-        scores = model.eval()(batch.to(torch.device("meta")))  # dropout computes no product
+        result = _result(model.eval(), batch.to(torch.device("meta")), body=body)
     with FlopCounterMode(display=False) as backward:
-        torch.stack([score.loss_sum for score in scores.values()]).sum().backward()
+        result.backward()
     for hook in hooks:
         hook.remove()
-    flops, encoder = forward.get_total_flops(), forward.get_flop_counts()["Model.encoder"]
+    flops, by_module = forward.get_total_flops(), forward.get_flop_counts()
+    encoder = by_module.get("Model.encoder", by_module.get(type(model.encoder).__name__, {}))
     share = sum(encoder.values()) / flops if flops else 0.0
     return Cost(flops + backward.get_total_flops(), held, share)
+
+
+def _result(model: Model, batch: Batch, *, body: bool) -> torch.Tensor:
+    """One number that depends on everything; dropout computes no product."""
+    if body:
+        states = model.states(batch)
+        parts = [stream.hidden.sum() for stream in states.streams or (states,)]
+    else:
+        parts = [score.loss_sum for score in model(batch).values()]
+    return torch.stack(parts).sum()
 
 
 def peak_flops(device: torch.device, precision: Arithmetic) -> float:
