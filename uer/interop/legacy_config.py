@@ -217,6 +217,8 @@ def _as_trained(config: dict[str, Any], notes: list[str]) -> None:
 
 def _part_as_trained(section: dict[str, Any], notes: list[str]) -> None:
     """Parts whose arithmetic is their own."""
+    for key in ("position_offset", "segments_num"):
+        section.pop(key, None)  # their tables have neither unused rows nor another number
     position = section.get("position")
     if position == "alibi":
         del section["position"]
