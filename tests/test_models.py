@@ -95,3 +95,50 @@ def test_gated_convolutions_by_hand(layers, h):
     maps = 2 * kernel * (e * h + (layers - 1) * h * h) + 2 * layers * h
     about = load_config(f"cnn/gatedcnn_{layers}")["about"]
     assert about["parameters"] == v * e + maps + v * h
+
+
+ELECTRAS = {"small": (256, 128, 4, 64, 1), "base": (768, 768, 12, 256, 4)}
+ELECTRAS["large"] = (1024, 1024, 16, 256, 4)
+
+
+@pytest.mark.parametrize("kind", ELECTRAS)
+def test_electra_counts_as_in_transformers(kind):
+    from transformers import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining
+
+    width, emb, heads, narrow, few = ELECTRAS[kind]
+
+    def made(head, width, heads):
+        return head(
+            ElectraConfig(
+                embedding_size=emb,
+                hidden_size=width,
+                num_hidden_layers=24 if kind == "large" else 12,
+                num_attention_heads=heads,
+                intermediate_size=4 * width,
+            )
+        )
+
+    with torch.device("meta"):
+        both = [made(ElectraForPreTraining, width, heads), made(ElectraForMaskedLM, narrow, few)]
+    counts = [size(each) for each in both]
+    shared = size(both[1].electra.embeddings)
+    assert load_config(f"electra/{kind}")["about"]["parameters"] == sum(counts) - shared
+
+
+def test_prophetnet_and_mpnet_count_as_in_transformers():
+    from transformers import (
+        MPNetConfig,
+        MPNetForMaskedLM,
+        ProphetNetConfig,
+        ProphetNetForConditionalGeneration,
+    )
+
+    with torch.device("meta"):
+        theirs = {
+            "prophetnet/large": ProphetNetForConditionalGeneration(ProphetNetConfig()),
+            "mpnet/base": MPNetForMaskedLM(
+                MPNetConfig(vocab_size=30527, max_position_embeddings=514)
+            ),
+        }
+    for name, model in theirs.items():
+        assert load_config(name)["about"]["parameters"] == size(model)

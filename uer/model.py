@@ -104,7 +104,12 @@ class Model(nn.Module):
     @property
     def packable(self) -> bool:
         """Several documents may share a row."""
-        return self.encoder.packable and (self.decoder is None or self.decoder.packable)
+        companions = [model for head in self.heads.values() for model in head.companions().values()]
+        return (
+            self.encoder.packable
+            and (self.decoder is None or self.decoder.packable)
+            and all(getattr(model, "packable", False) for model in companions)
+        )
 
     def states(self, batch: Batch) -> States:
         """What the targets score: of the decoder where there is one, else of the encoder.
@@ -185,7 +190,8 @@ class Model(nn.Module):
             head.tie(table)
 
     def _checked(self, side: Batch) -> Batch:
-        if self.max_seq_length is None:
+        # Masked copies have the positions of what they stand for: such rows may be longer.
+        if self.max_seq_length is None or "order" in side:
             return side
         for name, ids in side.items():
             length = ids.shape[1] if name.rpartition(".")[2] == "ids" else 0

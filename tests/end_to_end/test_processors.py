@@ -174,7 +174,7 @@ def test_translation_with_two_tokenizers_resumes(tmp_path, capfd):
     assert "tokenizer_tgt" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("packing", ["documents", "joined", "off"])
+@pytest.mark.parametrize("packing", ["documents", "joined"])
 def test_packed_losses_are_those_of_separate_rows(tmp_path, packing):
     """An encoder-decoder on rows of several documents: cross-attention keeps to its document."""
     preprocess(tmp_path, "mt")
@@ -184,6 +184,9 @@ def test_packed_losses_are_those_of_separate_rows(tmp_path, packing):
     facts = side_facts(store.tokenizer(), None)
     torch.manual_seed(0)
     model = recipe.model.build(facts).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.3)  # so that every detail counts
     processor = recipe.processor.build(facts)
 
     def total(packing):
@@ -195,7 +198,7 @@ def test_packed_losses_are_those_of_separate_rows(tmp_path, packing):
 
     alone, packed = total("off"), total(packing)
     assert packed[1] == alone[1]
-    assert (abs(packed[0] - alone[0]) < 1e-3 * alone[0]) == (packing != "joined")
+    assert (abs(packed[0] - alone[0]) < 1e-5 * alone[0]) == (packing != "joined")
 
 
 def test_wrong_lines_are_named(tmp_path, capfd):

@@ -96,7 +96,8 @@ def test_provides_exactly_what_it_promises(name):
     provided |= {f"labels.{t.partition('.')[0]}" for t in prepared.token_labels}
     for side, ragged in prepared.sides.items():
         provided |= {f"{side}.ids"}
-        provided |= {f"{side}.{f}" for f in ("segment", "prefix") if getattr(ragged, f) is not None}
+        more = ("segment", "prefix", "order")
+        provided |= {f"{side}.{f}" for f in more if getattr(ragged, f) is not None}
     assert provided == processor.provides
 
 
@@ -128,8 +129,9 @@ def test_batches_come_out_of_the_stream(name):
         if "tgt.ids" in batch:
             assert ("src.document" in batch) == ("tgt.document" in batch)
             assert batch["src.length"].shape == batch["tgt.length"].shape
-            value = batch["labels.lm.value"]
-            read = batch["tgt.ids"].flatten()[batch["labels.lm.index"]]
+            (labels,) = (each for each in processor.provides if each.startswith("labels."))
+            value = batch[f"{labels}.value"]
+            read = batch["tgt.ids"].flatten()[batch[f"{labels}.index"]]
             assert len(value) == int(batch["tgt.length"].sum()) == len(read)
 
 

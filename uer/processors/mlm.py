@@ -46,9 +46,14 @@ class Mlm(Processor):
         self.masking = masking
         self.require_seq_length(3)
 
+    @property
+    def room(self) -> int:
+        """Tokens of text that an instance can hold."""
+        return self.seq_length - 2
+
     def index(self, store: TokenStore, draw: Draw) -> Instances:
         """Fill instances with sentences; nothing is random here."""
-        room = self.seq_length - 2
+        room = self.room
         text = cut_sentences(store.sides["src"], longest=room, size=room)
         if self.full_sentences:
             ends, roots = _ends_across(text, room), np.zeros(1, np.int64)
