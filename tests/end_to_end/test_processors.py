@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from support import REPOSITORY, TINY
 
 from uer.cli.main import run
@@ -162,9 +163,9 @@ def test_translation_with_two_tokenizers_resumes(tmp_path, capfd):
     assert load(saved / "tokenizer_tgt").fingerprint() == store.tokenizer("tgt").fingerprint()
     go_on = {"resume_from_checkpoint": tmp_path / "model-3", "output_model_path": tmp_path / "more"}
     pretrain(tmp_path, "mt", tgt_vocab_path=vocabulary, **go_on)
-    weights = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("model-6", "more-6")]
-    assert weights[0] == weights[1]
-    # Another target vocabulary is refused.
+    one, other = (load_file(tmp_path / n / "model.safetensors") for n in ("model-6", "more-6"))
+    assert one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+    # Another target vocabulary is refused, and none as well.
     vocabulary.write_text("\n".join([*reversed(specials), *words[:50]]) + "\n")
     preprocess(tmp_path, "mt", tgt_tokenizer="space", tgt_vocab_path=vocabulary)
     capfd.readouterr()
@@ -172,6 +173,10 @@ def test_translation_with_two_tokenizers_resumes(tmp_path, capfd):
     flags += ["--resume_from_checkpoint", saved]
     assert run("pretrain", list(map(str, flags)), "pretrain") == 2
     assert "tokenizer_tgt" in capfd.readouterr().err
+    preprocess(tmp_path, "mt")
+    capfd.readouterr()
+    assert run("pretrain", list(map(str, flags)), "pretrain") == 2
+    assert "a tokenizer of its own for the target side" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("packing", ["documents", "joined"])

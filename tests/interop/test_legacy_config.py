@@ -222,3 +222,20 @@ def test_streams_inherit_the_norm_of_the_whole():
     assert ours == {"layernorm": "rms", "stream_0": {"layers_num": 2}}
     own, _ = translate({"layernorm": "rms", "stream_0": {"layernorm": "normal"}}, "legacy")
     assert own["stream_0"] == {"layernorm": "legacy"}
+
+
+def test_processors_that_hide_spans_do_not_read_their_masking_flags():
+    theirs = {"data_processor": "t5", "span_masking": True, "span_max_length": 5, "seq_length": 8}
+    ours, notes = translate(theirs)
+    assert ours == {"data_processor": "t5", "seq_length": 8}
+    assert [note.partition(" is ignored")[0] for note in notes] == [
+        "masking span",
+        "span_max_length",
+    ]
+    assert "corruption_rate and mean_span_length" in notes[0]
+    others = {"data_processor": "mlm", "span_masking": True, "span_max_length": 5}
+    assert translate(others)[0] == {
+        "data_processor": "mlm",
+        "masking": "span",
+        "span_max_length": 5,
+    }

@@ -187,6 +187,13 @@ def _require_trained_with(tokenizers: Mapping[str, Tokenizer], checkpoint: str) 
     """Equally many tokens are not the same tokens; a file of the predecessors says nothing."""
     if is_legacy_checkpoint(checkpoint):
         return
+    folder = require_folder(checkpoint)
+    if "tgt" not in tokenizers and (folder / tokenizer_folder("tgt")).is_dir():
+        raise UserError(
+            f"{checkpoint} was trained with a tokenizer of its own for the target side, the data "
+            "set has none; preprocess the corpus with the --tgt_… flags of its data, or start from "
+            "its weights with --pretrained_model_path and --allow_partial."
+        )
     for side, tokenizer in tokenizers.items():
         folder = require_folder(checkpoint) / tokenizer_folder(side)
         own = load(folder)
