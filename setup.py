@@ -9,12 +9,13 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "uer/__init__.py").read_text(encoding="utf-8"))
 assert VERSION is not None
 
-TEST = ["pytest>=8", "hypothesis>=6.100", "transformers>=5", "scikit-learn>=1.4"]
+HUB = ["huggingface_hub>=1.0"]  # transformers 5 brings it, too
+TEST = ["pytest>=8", "hypothesis>=6.100", "transformers>=5", "scikit-learn>=1.4", *HUB]
 EXTRAS = {
     "deepspeed": ["deepspeed>=0.19"],
     "vision": ["torchvision", "pillow"],
     "audio": ["soundfile", "kaldi-native-fbank"],
-    "hub": ["huggingface_hub"],
+    "hub": HUB,
     "lora": ["peft"],
     "zh": ["jieba"],
     "tasks": ["scikit-learn>=1.4", "seqeval", "sacrebleu", "jiwer", "pytorch-crf"],
@@ -41,7 +42,10 @@ setup(
         *(f"uer.{m.replace('/', '.')}" for m in MODELS),
     ],
     package_dir={f"uer.{m.replace('/', '.')}": m for m in MODELS},
-    package_data={f"uer.{m.replace('/', '.')}": ["*.yaml"] for m in MODELS},
+    package_data={
+        "uer.zoo": ["models.yaml"],
+        **{f"uer.{m.replace('/', '.')}": ["*.yaml"] for m in MODELS},
+    },
     install_requires=[
         "torch>=2.6",
         "numpy>=1.26",

@@ -12,6 +12,7 @@ SHOW = "import sys; print('torch' in sys.modules, 'uer' in sys.modules)"
         "import uer",
         "from uer.cli.main import main; main(['--help'])",
         "from uer.cli.main import main; main(['--version'])",
+        "from uer.cli.main import main; main(['zoo', 'list'])",
     ],
 )
 def test_torch_is_not_imported(tmp_path, code):
@@ -23,5 +24,14 @@ def test_torch_is_not_imported(tmp_path, code):
 def test_the_overview_names_every_command(tmp_path):
     done = python("-m", "uer", "--help", cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.startswith("usage: uer COMMAND [flags]")
-    for command in ("preprocess", "pretrain", "finetune", "infer", "vocab", "list", "explain"):
+    for command in (
+        "preprocess",
+        "pretrain",
+        "finetune",
+        "infer",
+        "vocab",
+        "list",
+        "explain",
+        "zoo",
+    ):
         assert f"\n  {command} " in done.stdout

@@ -28,6 +28,7 @@ from uer.training.evaluation import Evaluation
 from uer.training.predict import predict
 from uer.training.settings import Settings
 from uer.training.trainer import Trainer
+from uer.zoo.resolve import resolve
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def finetune(
         load_plugin(file)
     if epochs_num < 1:
         raise ConfigError([f"--epochs_num {epochs_num}: must be at least 1."])
+    pretrained_model_path = resolve(pretrained_model_path)
     job, overrides = plan_task(task, overrides)
     config = choose_config(config_path, pretrained_model_path)
     recipe = task_recipe(job, config, overrides, dialect_of(pretrained_model_path))

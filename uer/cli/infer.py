@@ -26,6 +26,7 @@ from uer.training import machine
 from uer.training.checkpoint import MARKER
 from uer.training.predict import predict
 from uer.training.settings import Precision
+from uer.zoo.resolve import resolve
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ def infer(
     if batch_size < 1:
         raise UserError(f"--batch_size {batch_size}: must be at least 1.")
     require_file_place(prediction_path, flag="prediction_path", inputs=[test_path])
+    load_model_path = resolve(load_model_path)
     job, overrides = plan_task(task, overrides)
     recipe = _recipe(job, task, load_model_path, config_path, overrides)
     prepared = machine.prepare(device, precision, threads)

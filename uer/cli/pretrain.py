@@ -33,6 +33,7 @@ from uer.training.evaluation import Evaluation
 from uer.training.progress import JsonLines, Meter, TensorBoard, Writer
 from uer.training.settings import Settings
 from uer.training.trainer import Trainer
+from uer.zoo.resolve import resolve
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ def pretrain(
     """
     for file in plugin or ():
         load_plugin(file)
+    pretrained_model_path = resolve(pretrained_model_path)
     store = Store.open(dataset_path)
     tokenizer = _tokenizer(store, vocab_path, dataset_path)
     if pretrained_model_path is not None and not allow_partial:

@@ -1,0 +1,1 @@
+"""Public models by short names, fetched from the Hugging Face hub."""
