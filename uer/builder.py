@@ -98,11 +98,21 @@ class Plan(Generic[T]):
             if name in facts:
                 return {key: facts[name]}
         if parameter.required:
-            raise UserError(
-                f"{self.title} needs to know '{key}', which comes from the data or from the part "
-                "before it; nobody gave it."
-            )
+            raise UserError(self._missing(key, facts))
         return {}
+
+    def _missing(self, key: str, facts: Mapping[str, Any]) -> str:
+        if "special_ids" in facts and key.endswith(("_id", "_ids")):  # there is a tokenizer
+            role = "sentinel" if key == "sentinel_ids" else key.removesuffix("_id")
+            return (
+                f"{self.title} needs the special token '{role}', and the tokenizer has none; name "
+                f'a token of its vocabulary, {{"{role}_token": "…"}}, in a JSON file and give that '
+                "with --special_tokens_path to preprocess.py, or take another tokenizer."
+            )
+        return (
+            f"{self.title} needs to know '{key}', which comes from the data or from the part "
+            "before it; nobody gave it."
+        )
 
     def _made(self, parameter: Parameter, facts: Mapping[str, Any]) -> Any:
         chosen = self.parts[parameter.name]

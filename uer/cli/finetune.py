@@ -10,17 +10,17 @@ from typing import Annotated, Any
 from uer.builder import Planner
 from uer.cli.flags import POSITIONAL, Overrides
 from uer.cli.pretrain import build_model, writers
+from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.config import dump_yaml
 from uer.data.store import Store
 from uer.data.stream import BucketStream
-from uer.errors import ConfigError, UserError
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint
-from uer.interop.pretrained import choose_config, dialect_of, load_pretrained, require_folder
+from uer.errors import ConfigError
+from uer.interop.pretrained import choose_config, dialect_of, load_pretrained
 from uer.processors.base import Processor
 from uer.recipe import Recipe, body_keys, read_recipe
 from uer.registry import load_plugin
 from uer.tasks.base import Examples, Task
-from uer.tokenizers.base import Tokenizer, load, read_special_tokens, tokenizers
+from uer.tokenizers.base import Tokenizer
 from uer.training import machine
 from uer.training.checkpoint import Contents
 from uer.training.engine import SingleDevice
@@ -44,9 +44,9 @@ def finetune(
         str | None, "configuration of the model (default: the checkpoint's, else bert/base)"
     ] = None,
     output_model_path: Annotated[str, "where to write the model"] = "models/finetuned_model.bin",
-    tokenizer: Annotated[str, "name of the tokenizer, with --vocab_path"] = "bert",
-    vocab_path: Annotated[str | None, "vocabulary (default: the checkpoint's tokenizer)"] = None,
-    do_lower_case: Annotated[bool | None, "lower the case and strip accents"] = None,
+    tokenizer: Annotated[
+        str | None, "name of the tokenizer, with its flags (default: the checkpoint's, else bert)"
+    ] = None,
     special_tokens_path: Annotated[str | None, "JSON file of special tokens by role"] = None,
     epochs_num: Annotated[int, "passes over the training rows, unless --total_steps is given"] = 3,
     allow_partial: Annotated[bool, "load what fits of a checkpoint that does not fit"] = False,
@@ -67,6 +67,7 @@ def finetune(
     if epochs_num < 1:
         raise ConfigError([f"--epochs_num {epochs_num}: must be at least 1."])
     pretrained_model_path = resolve(pretrained_model_path)
+    described, overrides = split_tokenizer(overrides)
     job, overrides = plan_task(task, overrides)
     config = choose_config(config_path, pretrained_model_path)
     recipe = task_recipe(job, config, overrides, dialect_of(pretrained_model_path))
@@ -75,9 +76,7 @@ def finetune(
     prepared = machine.prepare(chosen.device, chosen.precision, chosen.threads)
     _log.info(prepared.line())
     machine.seed_everything(chosen.seed)
-    made = choose_tokenizer(
-        tokenizer, vocab_path, do_lower_case, special_tokens_path, pretrained_model_path
-    )
+    made = choose_tokenizer(tokenizer, special_tokens_path, described, pretrained_model_path)
     train = job.read(train_path, {}, labelled=True)
     labels = job.facts(train)
     facts = {**made.facts(), **labels}
@@ -141,44 +140,6 @@ def task_recipe(
     for note in base.notes:
         _log.info(note)
     return read_recipe(None, {**body, **overrides})
-
-
-def choose_tokenizer(
-    name: str,
-    vocab_path: str | None,
-    do_lower_case: bool | None,
-    special_tokens_path: str | None,
-    checkpoint: str | None,
-) -> Tokenizer:
-    """The checkpoint's tokenizer, or the one that the flags describe.
-
-    Raises:
-        UserError: neither is there, or they differ.
-    """
-    own = None
-    if checkpoint is not None and not is_legacy_checkpoint(checkpoint):
-        own = load(require_folder(checkpoint) / "tokenizer")
-    if vocab_path is None:
-        if own is None:
-            raise UserError("--vocab_path is needed: no checkpoint brings its tokenizer along.")
-        return own
-    config: dict[str, Any] = {"tokenizer": name, "vocab_path": vocab_path}
-    if do_lower_case is not None:
-        config["do_lower_case"] = do_lower_case
-    if special_tokens_path is not None:
-        config["special_tokens"] = read_special_tokens(special_tokens_path)
-    planner = Planner(config, "command line")
-    plan = planner.choice("tokenizer", Tokenizer)
-    planner.finish()
-    assert plan is not None, tokenizers
-    made = plan.build()
-    if own is not None and made.fingerprint() != own.fingerprint():
-        raise UserError(
-            f"{checkpoint} was trained with the tokenizer '{own.kind}' of {own.vocab_size} tokens, "
-            f"the flags describe '{made.kind}' of {made.vocab_size} tokens, and the two differ; "
-            "leave --tokenizer, --vocab_path and --do_lower_case out to use the checkpoint's."
-        )
-    return made
 
 
 def make_store(tokenizer: Tokenizer, examples: Examples) -> Store:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from uer.cli.flags import Overrides
+from uer.cli.tokenizer import make_tokenizer, split_tokenizer
 from uer.config import dump_yaml
 from uer.data.store import Store
 from uer.data.stream import Packing, TextStream
@@ -24,7 +25,7 @@ from uer.interop.pretrained import (
 from uer.model import Model
 from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugin
-from uer.tokenizers.base import Tokenizer, load, read_vocabulary
+from uer.tokenizers.base import Tokenizer, load
 from uer.training import machine
 from uer.training.checkpoint import Contents
 from uer.training.cost import cost, peak_flops
@@ -36,6 +37,9 @@ from uer.training.trainer import Trainer
 from uer.zoo.resolve import resolve
 
 _log = logging.getLogger(__name__)
+
+# The data set carries its tokenizer; what describes one was given to preprocess.py.
+_OF_TOKENIZER = ("tokenizer", "special_tokens_path")
 
 
 def pretrain(
@@ -53,7 +57,6 @@ def pretrain(
     labels_num: Annotated[
         int | None, "classes of target cls (default: counted in the data)"
     ] = None,
-    vocab_path: Annotated[str | None, "vocabulary the data set must have been made with"] = None,
     allow_partial: Annotated[bool, "load what fits of a checkpoint that does not fit"] = False,
     log_path: Annotated[str | None, "file for reports as JSON lines"] = None,
     tensorboard_path: Annotated[str | None, "folder for TensorBoard"] = None,
@@ -70,14 +73,15 @@ def pretrain(
         load_plugin(file)
     pretrained_model_path = resolve(pretrained_model_path)
     store = Store.open(dataset_path)
-    tokenizer = _tokenizer(store, vocab_path, dataset_path)
+    described, overrides = split_tokenizer(overrides)
+    tokenizer = _tokenizer(store, described, dataset_path)
     if pretrained_model_path is not None and not allow_partial:
         _require_trained_with(tokenizer, pretrained_model_path)
     if resume_from_checkpoint is not None:
         _require_trained_with(tokenizer, resume_from_checkpoint)
     recipe = read_recipe(
         choose_config(config_path, resume_from_checkpoint or pretrained_model_path),
-        _without_tokenizer(overrides),
+        {key: value for key, value in overrides.items() if key not in _OF_TOKENIZER},
         defaults=_made_for(store),
         dialect=dialect_of(pretrained_model_path),
     )
@@ -143,14 +147,23 @@ def writers(log_path: str | None, tensorboard_path: str | None) -> list[Writer]:
     return found
 
 
-def _tokenizer(store: Store, vocab_path: str | None, dataset_path: str) -> Tokenizer:
-    """The data set's tokenizer; a vocabulary given besides must be the same."""
+def _tokenizer(store: Store, described: Mapping[str, Any], dataset_path: str) -> Tokenizer:
+    """The data set's tokenizer; files given besides must hold the same vocabulary."""
     tokenizer = store.tokenizer()
-    if vocab_path is not None and read_vocabulary(vocab_path) != tokenizer.vocabulary:
-        raise UserError(
-            f"{dataset_path} was made with another vocabulary than {vocab_path}; leave "
-            "--vocab_path out to use the data set's own, or preprocess the corpus again."
+    flags = {key: value for key, value in described.items() if key in tokenizer.files}
+    if flags.keys() == tokenizer.files.keys() and flags:
+        given = make_tokenizer(
+            tokenizer.kind,
+            None,
+            {**tokenizer.options, "special_tokens": tokenizer.roles(), **flags},
         )
+        if given.vocabulary != tokenizer.vocabulary:
+            named = ", ".join(map(str, flags.values()))
+            left_out = ", ".join(f"--{key}" for key in flags)
+            raise UserError(
+                f"{dataset_path} was made with another vocabulary than {named}; leave {left_out} "
+                "out to use the data set's own, or preprocess the corpus again."
+            )
     return tokenizer
 
 
@@ -166,12 +179,6 @@ def _require_trained_with(tokenizer: Tokenizer, checkpoint: str) -> None:
             f"the two differ; preprocess the corpus with the vocabulary of {checkpoint}/tokenizer, "
             "or start from its weights with --pretrained_model_path and --allow_partial."
         )
-
-
-def _without_tokenizer(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The data set carries its tokenizer; flags that describe one were given to preprocess.py."""
-    described = ("tokenizer", "do_lower_case")
-    return {key: value for key, value in overrides.items() if key not in described}
 
 
 def _made_for(store: Store) -> dict[str, Any]:

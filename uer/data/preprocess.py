@@ -198,7 +198,7 @@ class BlockEncoder:
             sentence_lengths=made.lengths[full],
             document_starts=starts,
             columns=columns,
-            unknown_tokens=int((made.ids == self.tokenizer.special["unk"]).sum()),
+            unknown_tokens=int((made.ids == self.tokenizer.special.get("unk", -1)).sum()),
             empty_sentences=int((~full).sum()),
             blank_lines=parsed.blank_lines,
             bytes=block.end - block.start,

@@ -67,6 +67,7 @@ def translate(
             notes += more
         else:
             ours[key] = value
+    notes += _pieces_in_bert(ours)
     if dialect == "legacy":
         _as_trained(ours, stream=stream)
     return ours, notes
@@ -79,3 +80,12 @@ def _as_trained(config: dict[str, Any], *, stream: bool) -> None:
         config["layernorm_eps"] = 1e-6
     if config.get("share_embedding"):
         config["tie_weights"] = False  # sharing replaces the table after the tie was made
+
+
+def _pieces_in_bert(config: dict[str, Any]) -> list[str]:
+    """Their ``--tokenizer bert --spm_model_path`` is a tokenizer of its own here."""
+    if config.get("tokenizer") != "bert" or config.get("spm_model_path") is None:
+        return []
+    config["tokenizer"] = "sentencepiece_comma"
+    unread = [key for key in ("vocab_path", "do_lower_case") if config.pop(key, None) is not None]
+    return [f"{key} is ignored: with a sentencepiece model nobody reads it." for key in unread]

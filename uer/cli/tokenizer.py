@@ -1,0 +1,90 @@
+"""The tokenizer that flags describe, for the commands that may find one with a checkpoint.
+
+A tokenizer's flags are the keys its constructor asks for, as everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from uer.builder import Planner
+from uer.errors import UserError
+from uer.interop.legacy_checkpoint import is_legacy_checkpoint
+from uer.interop.legacy_config import translate
+from uer.interop.pretrained import require_folder
+from uer.signature import parameters
+from uer.tokenizers.base import Tokenizer, load, read_special_tokens, tokenizers
+
+DEFAULT = "bert"
+
+
+def tokenizer_keys(*names: str) -> set[str]:
+    """The keys that tokenizers ask for.
+
+    Args:
+        names: of the tokenizers; none: all of them.
+    """
+    return {key for name in names or tokenizers.names() for key in parameters(tokenizers.get(name))}
+
+
+def split_tokenizer(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Flags that describe a tokenizer, and the others."""
+    keys = tokenizer_keys()
+    described = {key: value for key, value in overrides.items() if key in keys}
+    return described, {key: value for key, value in overrides.items() if key not in keys}
+
+
+def choose_tokenizer(
+    name: str | None,
+    special_tokens_path: str | None,
+    described: Mapping[str, Any],
+    checkpoint: str | None,
+) -> Tokenizer:
+    """The checkpoint's tokenizer, or the one that the flags describe.
+
+    Args:
+        name: of the kind; by default the checkpoint's, else `DEFAULT`.
+        special_tokens_path: JSON file of special tokens by role.
+        described: the other flags of the tokenizer.
+        checkpoint: what may bring its tokenizer along.
+
+    Raises:
+        UserError: neither is there, or they differ.
+        ConfigError: the flags are not those of the tokenizer.
+    """
+    own = None
+    if checkpoint is not None and not is_legacy_checkpoint(checkpoint):
+        own = load(require_folder(checkpoint) / "tokenizer")
+    if not described and special_tokens_path is None and name in (None, own and own.kind):
+        if own is None:
+            raise UserError("--vocab_path is needed: no checkpoint brings its tokenizer along.")
+        return own
+    made = make_tokenizer(name or (own.kind if own else DEFAULT), special_tokens_path, described)
+    if own is not None and made.fingerprint() != own.fingerprint():
+        flags = ", ".join(f"--{key}" for key in ("tokenizer", *described))
+        raise UserError(
+            f"{checkpoint} was trained with the tokenizer '{own.kind}' of {own.vocab_size} tokens, "
+            f"the flags describe '{made.kind}' of {made.vocab_size} tokens, and the two differ; "
+            f"leave {flags} out to use the checkpoint's."
+        )
+    return made
+
+
+def make_tokenizer(
+    name: str, special_tokens_path: str | None, described: Mapping[str, Any]
+) -> Tokenizer:
+    """The tokenizer that flags describe.
+
+    Raises:
+        UserError: it cannot be made of them.
+    """
+    config: dict[str, Any] = {"tokenizer": name, **described}
+    if special_tokens_path is not None:
+        config["special_tokens"] = read_special_tokens(special_tokens_path)
+    config, _ = translate(config)
+    planner = Planner(config, "command line")
+    plan = planner.choice("tokenizer", Tokenizer)
+    planner.finish()
+    assert plan is not None
+    return plan.build()
