@@ -9,20 +9,16 @@ from typing import Any
 
 import torch
 
-from uer.builder import Planner
+from uer.builder import Planner, build
 from uer.errors import ConfigError
 from uer.interop.huggingface.base import Config, Family, family_of
 from uer.interop.huggingface.names import Names
 from uer.interop.huggingface.weights import FolderWeights, read_json
 from uer.model import Model
+from uer.tokenizers.base import Tokenizer
 
 CONFIG = "config.json"
 _WORDS = "embedding.parts.word.weight"
-
-
-def is_huggingface(path: str | Path) -> bool:
-    """A folder with config.json."""
-    return (Path(path) / CONFIG).is_file()
 
 
 class HuggingFaceFolder:
@@ -79,6 +75,14 @@ class HuggingFaceFolder:
         """
         table = table_of(self.family, self.theirs, targets)
         return table.ours(self.weights, without=_other_heads(targets))
+
+    def tokenizer(self) -> Tokenizer:
+        """Its tokenizer: of BERT's kind where it has vocab.txt, else whatever its files say.
+
+        Raises:
+            DataError: there is none, or its files are damaged.
+        """
+        return build(Tokenizer, "hfpretrained", vocab_path=str(self.path))
 
     def notes(self) -> list[str]:
         """A sentence about what is left out."""

@@ -57,7 +57,8 @@ def weight_files(folder: Path) -> list[Path]:
         index = folder / (name + INDEX)
         if index.is_file():
             return _shards(index)
-    raise CheckpointError(f"{folder}: {_instead(folder)}")
+    expected = f"there are no weights; expected {SAFETENSORS} or {TORCH}, or the index of one."
+    raise CheckpointError(f"{folder}: {foreign_weights(folder) or expected}")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -180,8 +181,8 @@ def _shards(index: Path) -> list[Path]:
     return files
 
 
-def _instead(folder: Path) -> str:
-    """Why there are no weights to read."""
+def foreign_weights(folder: Path) -> str | None:
+    """A sentence about weights that are not read, or None."""
     if _any(folder, "*.h5", "tf_model*", "*.ckpt*"):
         return (
             "the weights are TensorFlow's, which are not read; save them with transformers' "
@@ -197,7 +198,7 @@ def _instead(folder: Path) -> str:
             "this is a folder of Megatron, which is not read; convert it with the tools of its "
             "model to a folder with config.json and safetensors first."
         )
-    return f"there are no weights; expected {SAFETENSORS} or {TORCH}, or the index of one of them."
+    return None
 
 
 def _any(folder: Path, *patterns: str) -> bool:
