@@ -37,6 +37,40 @@ LLAMA3 = {
     "original_max_position_embeddings": 8,
 }
 
+ROBERTA = {**BERT, "max_position_embeddings": 26, "type_vocab_size": 1, "pad_token_id": 1}
+ALBERT = {**BERT, "embedding_size": 8}
+BART = {
+    "vocab_size": V,
+    "d_model": 16,
+    "encoder_layers": 2,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 32,
+    "decoder_ffn_dim": 24,
+    "max_position_embeddings": 24,
+}
+WINDOW = {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 0}
+BLOOM = {"vocab_size": V, "hidden_size": 24, "n_layer": 2, "n_head": 6, "pad_token_id": 3}
+OPT = {
+    "vocab_size": V,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "ffn_dim": 24,
+    "max_position_embeddings": 24,
+}
+MODERN = {
+    **BERT,
+    "num_hidden_layers": 4,
+    "local_attention": 6,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "cls_token_id": 1,
+    "sep_token_id": 2,
+}
+
 # name → (model class, its configuration)
 CASES = {
     "bert": ("BertModel", BERT),
@@ -53,12 +87,36 @@ CASES = {
     "ul2": ("T5ForConditionalGeneration", {**T5, "feed_forward_proj": "gated-silu"}),
     "byt5": ("T5ForConditionalGeneration", {**T5, "num_layers": 3, "num_decoder_layers": 1}),
     "t5-body": ("T5Model", T5),
+    "mt5": ("MT5ForConditionalGeneration", {**T5, "feed_forward_proj": "gated-gelu"}),
+    "roberta": ("RobertaModel", ROBERTA),
+    "roberta-mlm": ("RobertaForMaskedLM", ROBERTA),
+    "roberta-classifier": ("RobertaForSequenceClassification", {**ROBERTA, "num_labels": 3}),
+    "xlm-roberta-mlm": ("XLMRobertaForMaskedLM", {**ROBERTA, "hidden_act": "relu"}),
+    "albert": ("AlbertForPreTraining", ALBERT),
+    "albert-mlm": ("AlbertForMaskedLM", {**ALBERT, "hidden_act": "gelu"}),
+    "albert-classifier": ("AlbertForSequenceClassification", {**ALBERT, "num_labels": 3}),
+    "gpt2-classifier": ("GPT2ForSequenceClassification", {**GPT2, "pad_token_id": 0}),
+    "bart": ("BartModel", BART),
+    "bart-lm": ("BartForConditionalGeneration", {**BART, "scale_embedding": True}),
+    "pegasus": ("PegasusModel", {**BART, "pad_token_id": 0}),
+    "pegasus-lm": ("PegasusForConditionalGeneration", {**BART, "pad_token_id": 0}),
+    "mistral-lm": ("MistralForCausalLM", {**LLAMA, "sliding_window": 3}),
+    "qwen2-lm": ("Qwen2ForCausalLM", {**LLAMA, "tie_word_embeddings": True}),
+    "qwen2-window": ("Qwen2Model", {**LLAMA, **WINDOW}),
+    "qwen3-lm": ("Qwen3ForCausalLM", {**LLAMA, "head_dim": 8}),
+    "llama-classifier": ("LlamaForSequenceClassification", {**LLAMA, "num_labels": 3}),
+    "bloom": ("BloomModel", BLOOM),
+    "bloom-lm": ("BloomForCausalLM", BLOOM),
+    "opt-lm": ("OPTForCausalLM", OPT),
+    "opt-no-bias": ("OPTModel", {**OPT, "enable_bias": False}),
+    "modernbert": ("ModernBertModel", MODERN),
+    "modernbert-mlm": ("ModernBertForMaskedLM", {**MODERN, "classifier_activation": "relu"}),
     "llama": ("LlamaModel", LLAMA),
     "llama-lm": ("LlamaForCausalLM", LLAMA),
     "llama3-lm": ("LlamaForCausalLM", {**LLAMA, "rope_parameters": LLAMA3, "head_dim": 6}),
 }
 # What of transformers' model has no counterpart here.
-LEFT = {"bert": "pooler."}
+LEFT = {"bert": "pooler.", "roberta": "pooler."}
 
 
 @pytest.fixture(scope="module", params=CASES)

@@ -31,6 +31,8 @@ ACTIVATIONS = {
     "linear": "linear",
 }
 NOT = {True: False, False: True}
+# Language models classify by a linear map of the last token's states.
+SCORE_HEAD = {"pooling": "last", "classifier_hidden": False, "classifier_bias": False}
 
 
 class Key(NamedTuple):
@@ -55,6 +57,7 @@ class Family(ABC):
     Attributes:
         parts: the part of our configuration that all its models share.
         keys: what differs from model to model.
+        defaults: of theirs that differ from those the keys state.
         demanded: options of theirs that we know with one value only.
         heads: our targets by their name of the model with these heads; the model without comes
             first.
@@ -64,6 +67,7 @@ class Family(ABC):
 
     parts: ClassVar[Config]
     keys: ClassVar[Sequence[Key]]
+    defaults: ClassVar[Config] = {}
     demanded: ClassVar[Config] = {}
     heads: ClassVar[Mapping[str, tuple[str, ...]]]
     prefix: ClassVar[str] = ""
@@ -100,7 +104,8 @@ class Family(ABC):
         ]
         found = dict(self.parts)
         for key in self.keys:
-            value = theirs.get(key.theirs, key.default)
+            default = self.defaults.get(key.theirs, key.default)
+            value = theirs.get(key.theirs, default)
             if key.choices is not None and value not in key.choices:
                 known = ", ".join(map(repr, key.choices))
                 problems.append(
@@ -128,6 +133,14 @@ class Family(ABC):
                     value = next((k for k, v in key.choices.items() if v == value), value)
                 found[key.theirs] = value
         return found
+
+    def computed(self, theirs: Config) -> dict[str, torch.Tensor]:
+        """Tensors that their files hold although the configuration says all of them.
+
+        Args:
+            theirs: the content of config.json.
+        """
+        return {}
 
 
 families: Registry[Family] = Registry(

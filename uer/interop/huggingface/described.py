@@ -21,15 +21,15 @@ def values_of(plan: Plan[Any]) -> dict[str, Any]:
     """Every key and choice of a plan with its value, defaults included.
 
     Returns:
-        Values by key, and by ``<slot>_<key>``; where parts differ, the key alone is the first
-        part's. A part stands for its name, a list of parts for a list of names. What has no value
-        is not there.
+        Values by key, and by ``<slot>_<key>``; where parts differ, the key alone is that of the
+        encoder's first part; ``<key of a part>.<key>`` is that of this part. A part stands for its
+        name, a list of parts for a list of names. What has no value is not there.
     """
     found: dict[str, Any] = {}
-    for slot, key, value in _values(plan):
+    for slot, owner, key, value in sorted(_values(plan), key=lambda value: value[0] != "encoder"):
         if value is not None:
-            found.setdefault(key, value)
-            found.setdefault(f"{slot}_{key}", value)
+            for name in (key, f"{slot}_{key}", f"{owner}.{key}"):
+                found.setdefault(name, value)
     return found
 
 
@@ -49,21 +49,21 @@ def differences(one: Model, other: Model) -> list[str]:
     return found
 
 
-def _values(plan: Plan[Any]) -> Iterator[tuple[str, str, Any]]:
+def _values(plan: Plan[Any], owner: str = "") -> Iterator[tuple[str, str, str, Any]]:
     for key, parameter in parameters(plan.part).items():
         if parameter.kind == "key":
             default = None if parameter.required else parameter.default
-            yield plan.slot, key, plan.values.get(key, default)
+            yield plan.slot, owner, key, plan.values.get(key, default)
         elif parameter.kind == "part":
             chosen = plan.parts[key]
             slot = plan.slot or key
             if isinstance(chosen, list):
-                yield slot, key, [one.name for one in chosen]
+                yield slot, owner, key, [one.name for one in chosen]
             elif chosen is not None:
-                yield slot, key, chosen.name
+                yield slot, owner, key, chosen.name
             for one in chosen if isinstance(chosen, list) else [chosen]:
                 if one is not None:
-                    yield from _values(one)
+                    yield from _values(one, key)
 
 
 def _of_modules(path: str, one: nn.Module, other: nn.Module) -> Iterator[str]:

@@ -115,9 +115,6 @@ def _as_family(family: Family, values: Config, weights: Tensors, targets: list[s
         return None
     theirs = family.theirs(values)
     translated = table_of(family, theirs, targets).theirs(weights)
-    tensors = translated.tensors
-    if not targets:
-        tensors = {name.removeprefix(family.prefix): tensor for name, tensor in tensors.items()}
     config = {
         "architectures": [architecture],
         "model_type": family.model_type,
@@ -128,6 +125,9 @@ def _as_family(family: Family, values: Config, weights: Tensors, targets: list[s
         classes = _facts(weights)["labels_num"]
         config["id2label"] = {str(n): f"LABEL_{n}" for n in range(classes)}
         config["label2id"] = {f"LABEL_{n}": n for n in range(classes)}
+    tensors = {**translated.tensors, **family.computed(config)}
+    if not targets:
+        tensors = {name.removeprefix(family.prefix): tensor for name, tensor in tensors.items()}
     return Export(family, config, tensors, translated.left)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from uer.interop.huggingface.base import ACTIVATIONS, NOT, Config, Family, Key
+from uer.interop.huggingface.base import ACTIVATIONS, NOT, SCORE_HEAD, Config, Family, Key
 from uer.interop.huggingface.names import Fused, Table, transposed, under
 
 
@@ -39,6 +39,7 @@ class Gpt2(Family):
         "mask": "causal",
         "layernorm": "normal",
         "layernorm_positioning": "pre",
+        **SCORE_HEAD,
     }
     keys = (
         Key("n_embd", "hidden_size", 768),
@@ -59,6 +60,7 @@ class Gpt2(Family):
     heads = {
         "GPT2Model": (),
         "GPT2LMHeadModel": ("lm",),
+        "GPT2ForSequenceClassification": ("cls",),
     }
     prefix = "transformer."
     ignored = ("transformer.h.{n}.attn.bias", "transformer.h.{n}.attn.masked_bias")
@@ -77,4 +79,5 @@ class Gpt2(Family):
             **under("transformer.h.{n}.", "encoder.layers.{n}.", _LAYER),
             "transformer.ln_f": "encoder.norm",
             "lm_head": "targets.lm.output",
+            "score": "targets.cls.output",
         }

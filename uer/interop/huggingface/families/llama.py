@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from uer.errors import ConfigError
-from uer.interop.huggingface.base import ACTIVATIONS, Config, Family, Key
+from uer.interop.huggingface.base import ACTIVATIONS, SCORE_HEAD, Config, Family, Key
 from uer.interop.huggingface.names import Table, under
 from uer.interop.huggingface.rope import read_rope, write_rope
 
@@ -34,6 +34,7 @@ PARTS = {
     "feed_forward": "gated",
     "remove_transformer_bias": True,
     "dropout": 0.0,
+    **SCORE_HEAD,
 }
 KEYS = (
     Key("hidden_size", "hidden_size", 4096),
@@ -59,6 +60,7 @@ class Llama(Family):
     heads = {
         "LlamaModel": (),
         "LlamaForCausalLM": ("lm",),
+        "LlamaForSequenceClassification": ("cls",),
     }
     prefix = "model."
     ignored = ("model.layers.{n}.self_attn.rotary_emb.inv_freq", "model.rotary_emb.inv_freq")
@@ -74,7 +76,8 @@ class Llama(Family):
         """See `Family.theirs`."""
         found = super().theirs(values)
         found.setdefault("num_key_value_heads", values["heads_num"])
-        found.setdefault("head_dim", values["hidden_size"] // values["heads_num"])
+        if "head_dim" in self.defaults:
+            found.setdefault("head_dim", values["hidden_size"] // values["heads_num"])
         if "rope_theta" in values:
             found |= write_rope(values)
         return found | self.write_biases(values)
@@ -103,4 +106,5 @@ class Llama(Family):
             **under("model.layers.{n}.", "encoder.layers.{n}.", LAYER),
             "model.norm": "encoder.norm",
             "lm_head": "targets.lm.output",
+            "score": "targets.cls.output",
         }
