@@ -4,11 +4,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 
-from uer.builder import Planner, build, decode
+from uer.builder import Plan, Planner, build, decode
 from uer.components import Encoder
 from uer.config import load_config
 from uer.encoders.transformer import TransformerEncoder
 from uer.errors import ConfigError, UserError
+from uer.processors.base import Processor
 from uer.recipe import read_recipe
 from uer.registry import Registry
 from uer.signature import Factory, Given, default, parameters
@@ -361,6 +362,30 @@ def test_a_fact_is_no_key():
 def test_a_missing_fact_is_named():
     with pytest.raises(UserError, match="wheel 'rubber' needs to know 'load', which comes from"):
         car(engine="steam", size=1, wheels=["rubber"])
+
+
+@pytest.mark.parametrize(
+    ("processor", "lacks"), [("mlm", "mask"), ("lm", "cls"), ("lm", "pad"), ("cls", "sep")]
+)
+def test_a_missing_special_token_is_named_with_the_way_out(processor, lacks):
+    roles = {f"{role}_id": number for number, role in enumerate(("pad", "cls", "sep", "mask"))}
+    facts = {**roles, "special_ids": [0, 1, 2, 3], "vocab_size": 9}
+    planner = Planner({"data_processor": processor, "seq_length": 8})
+    plan = planner.choice("data_processor", Processor)
+    planner.finish()
+    plan.build(facts)
+    del facts[f"{lacks}_id"]
+    message = f"needs the special token '{lacks}', and the tokenizer has none; .*--special_tokens_"
+    with pytest.raises(UserError, match=message):
+        plan.build(facts)
+
+
+def test_missing_sentinels_are_named():
+    class Wing(Wheel):
+        def __init__(self, *, sentinel_ids: Given[list[int]]) -> None: ...
+
+    with pytest.raises(UserError, match="part needs the special token 'sentinel', and the toke"):
+        Plan(Wing, "wing", "", "part").build({"special_ids": [0]})
 
 
 def test_plans_know_which_facts_they_ask_for():

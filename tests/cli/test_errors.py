@@ -314,6 +314,10 @@ def test_another_tokenizer_than_the_checkpoints(finetune, place):
     says(
         said, place / "model-2", "'bert' of 33 tokens", "the two differ", "leave --tokenizer, --voc"
     )
+    said = finetune(tokenizer="char")
+    says(said, "tokenizer 'char' needs the key 'vocab_path'")
+    said = finetune(merges_path="m", vocab_path=place / "other_vocab.txt")
+    says(said, "merges_path: nobody asks for this key")
 
 
 def test_a_checkpoint_of_no_task(refuse, place, tmp_path):

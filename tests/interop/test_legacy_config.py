@@ -35,6 +35,15 @@ def test_their_names(theirs, ours):
     assert translate(theirs) == (ours, [])
 
 
+def test_their_bert_with_a_sentencepiece_model_is_a_tokenizer_of_its_own():
+    theirs = {"tokenizer": "bert", "spm_model_path": "m", "vocab_path": "v", "seq_length": 8}
+    ours, (note,) = translate(theirs)
+    assert ours == {"tokenizer": "sentencepiece_comma", "spm_model_path": "m", "seq_length": 8}
+    assert note == "vocab_path is ignored: with a sentencepiece model nobody reads it."
+    others = {"tokenizer": "xlmroberta", "spm_model_path": "m"}
+    assert translate(others) == (others, [])
+
+
 def test_what_their_code_never_reads_has_no_effect_in_their_dialect():
     ours, (note,) = translate({"alibi_position_embedding": True, "layernorm": "rms"}, "legacy")
     assert ours == {"layernorm": "rms"} and "alibi_position_embedding is ignored" in note

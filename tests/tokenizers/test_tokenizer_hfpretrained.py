@@ -108,7 +108,6 @@ def test_a_map_is_laid_over_the_folders(tmp_path):
     assert HfpretrainedTokenizer(vocab_path=path).special_tokens["pad"] == "<|endoftext|>"
     ours = HfpretrainedTokenizer(vocab_path=path, special_tokens={"pad": "!", "cls": None})
     assert ours.special_tokens["pad"] == "!" and "cls" not in ours.special
-    assert ours.tokens(ours.encode("a!")) != ["a", "!"]
     with pytest.raises(UserError, match="lacks the special tokens <none>"):
         HfpretrainedTokenizer(vocab_path=path, special_tokens={"pad": "<none>"})
 
@@ -122,6 +121,29 @@ def test_a_vocabulary_of_words(tmp_path):
     encoded = ours.encode_batch(["the [MASK] the"])
     assert encoded.ids.tolist() == [2, 0, 2] and encoded.word_starts.all()
     assert ours.decode([2, 1, 2]) == "the the"
+
+
+def test_a_file_that_does_not_name_its_type_of_model(tmp_path):
+    reference = bert(tmp_path)
+    reference.save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    stored = json.loads(path.read_text("utf-8"))
+    del stored["model"]["type"]
+    path.write_text(json.dumps(stored), encoding="utf-8")
+    encoded = HfpretrainedTokenizer(vocab_path=str(path)).encode_batch(["hellos cat"])
+    assert encoded.ids.tolist() == reference("hellos cat", add_special_tokens=False).input_ids
+    assert encoded.word_starts.tolist() == [True, False, True]
+
+
+def test_a_model_with_sentinels_of_its_own_gets_no_others(tmp_path):
+    train_pieces(tmp_path / "spiece.model", user_defined_symbols=["<extra_id_1>", "<extra_id_0>"])
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "T5Tokenizer"}')
+    made = HfpretrainedTokenizer(vocab_path=str(tmp_path))
+    assert [made.vocabulary[number] for number in made.sentinel_ids] == [
+        "<extra_id_0>",
+        "<extra_id_1>",
+    ]
+    assert not set(made.sentinel_ids) & set(made.encode("a <extra_id_1><extra_id_0>").tolist())
 
 
 def folder_with(folder, build, config):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from uer.cli.flags import Overrides
-from uer.cli.tokenizer import make_tokenizer, split_tokenizer
+from uer.cli.tokenizer import require_vocabulary, split_tokenizer
 from uer.config import dump_yaml
 from uer.data.store import Store
 from uer.data.stream import Packing, TextStream
@@ -73,7 +73,8 @@ def pretrain(
     pretrained_model_path = resolve(pretrained_model_path)
     store = Store.open(dataset_path)
     described, overrides = split_tokenizer(overrides)
-    tokenizer = _tokenizer(store, described, dataset_path)
+    tokenizer = store.tokenizer()
+    require_vocabulary(tokenizer, overrides.get("tokenizer"), described, dataset_path)
     if pretrained_model_path is not None and not allow_partial:
         _require_trained_with(tokenizer, pretrained_model_path)
     if resume_from_checkpoint is not None:
@@ -144,26 +145,6 @@ def writers(log_path: str | None, tensorboard_path: str | None) -> list[Writer]:
     if tensorboard_path is not None:
         found.append(TensorBoard(tensorboard_path))
     return found
-
-
-def _tokenizer(store: Store, described: Mapping[str, Any], dataset_path: str) -> Tokenizer:
-    """The data set's tokenizer; files given besides must hold the same vocabulary."""
-    tokenizer = store.tokenizer()
-    flags = {key: value for key, value in described.items() if key in tokenizer.files}
-    if flags.keys() == tokenizer.files.keys() and flags:
-        given = make_tokenizer(
-            tokenizer.kind,
-            None,
-            {**tokenizer.options, "special_tokens": tokenizer.roles(), **flags},
-        )
-        if given.vocabulary != tokenizer.vocabulary:
-            named = ", ".join(map(str, flags.values()))
-            left_out = ", ".join(f"--{key}" for key in flags)
-            raise UserError(
-                f"{dataset_path} was made with another vocabulary than {named}; leave {left_out} "
-                "out to use the data set's own, or preprocess the corpus again."
-            )
-    return tokenizer
 
 
 def _require_trained_with(tokenizer: Tokenizer, checkpoint: str) -> None:

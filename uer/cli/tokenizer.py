@@ -68,6 +68,36 @@ def choose_tokenizer(
     return made
 
 
+def require_vocabulary(
+    tokenizer: Tokenizer, name: str | None, described: Mapping[str, Any], dataset_path: str
+) -> None:
+    """A data set carries its tokenizer; files given besides must hold the same vocabulary.
+
+    Args:
+        tokenizer: the data set's.
+        name: the kind that the flags are for, by default the data set's.
+        described: the flags of a tokenizer.
+        dataset_path: the data set, for the message.
+
+    Raises:
+        UserError: the vocabularies differ.
+    """
+    config, _ = translate({"tokenizer": name or tokenizer.kind, **described})
+    schema = parameters(tokenizers.get(config["tokenizer"]))
+    needed = [key for key, parameter in schema.items() if parameter.required]
+    if not needed or not config.keys() >= set(needed):
+        return
+    config = {**tokenizer.options, "special_tokens": tokenizer.roles(), **config}
+    keys = {key: config[key] for key in schema if key in config}
+    if make_tokenizer(config["tokenizer"], None, keys).vocabulary != tokenizer.vocabulary:
+        given = " and ".join(str(config[key]) for key in needed)
+        flags = ", ".join(f"--{key}" for key in needed)
+        raise UserError(
+            f"{dataset_path} was made with another vocabulary than {given}; leave {flags} out to "
+            "use the data set's own, or preprocess the corpus again."
+        )
+
+
 def make_tokenizer(
     name: str, special_tokens_path: str | None, described: Mapping[str, Any]
 ) -> Tokenizer:

@@ -7,7 +7,8 @@ from typing import Any
 
 from uer.errors import DataError
 from uer.tokenizers._files import read_json, read_special_tokens
-from uer.tokenizers._special_tokens import ROLES
+from uer.tokenizers._pieces import SpmModel
+from uer.tokenizers._special_tokens import FIRST_SENTINEL, ROLES
 from uer.tokenizers.base import Tokenizer, tokenizers
 
 _CONFIG, _MAP = "tokenizer_config.json", "special_tokens_map.json"
@@ -61,7 +62,7 @@ def read(folder: Path, special_tokens: dict[str, str | None] | None) -> Tokenize
     elif len(models) == 1:
         kind = "xlmroberta" if name == "XLMRobertaTokenizer" else "sentencepiece"
         keys["spm_model_path"] = models[0]
-        if kind == "sentencepiece":
+        if kind == "sentencepiece" and FIRST_SENTINEL not in SpmModel(str(models[0])).pieces:
             keys["extra_ids"] = settings.get("extra_ids", 100 if name == "T5Tokenizer" else 0)
     elif name == "ByT5Tokenizer":
         kind = "byte"

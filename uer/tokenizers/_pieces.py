@@ -100,8 +100,8 @@ class PieceTokenizer(Tokenizer):
         self._processor = _processor(_hidden(model.content, special))
         self._table = np.fromiter(table, np.uint32, len(model.pieces))
         # A byte may play a role as well, and cannot be hidden.
-        if "unk" in self.special:
-            self._table[np.isin(self._table, self.special_ids)] = self.special["unk"]
+        if self.unknown is not None:
+            self._table[np.isin(self._table, self.special_ids)] = self.unknown
         self._starts = by_space_mark(self.vocabulary)
 
     def encode_batch(self, texts: Sequence[str], *, offsets: bool = False) -> Encoded:

@@ -140,10 +140,7 @@ class Tokenizer(ABC):
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of ids; special tokens are left out, except the one for unknown words."""
-        hidden = set(self.special_ids.tolist())
-        others = {number for role, number in self.special.items() if role != "unk"}
-        if self.special.get("unk") not in others:
-            hidden.discard(self.special.get("unk", -1))
+        hidden = set(self.special_ids.tolist()) - {self.unknown}
         return self.join(self.tokens(number for number in ids if int(number) not in hidden))
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
@@ -154,6 +151,13 @@ class Tokenizer(ABC):
     def kind(self) -> str:
         """The name under which the registry knows this tokenizer: the stem of its file."""
         return type(self).__module__.rpartition(".")[2].removeprefix("uer_plugin_")
+
+    @property
+    def unknown(self) -> int | None:
+        """Id of the token for what is not known; None where another role has the same."""
+        others = {number for role, number in self.special.items() if role != "unk"}
+        number = self.special.get("unk")
+        return None if number in others else number
 
     @property
     def vocab_size(self) -> int:

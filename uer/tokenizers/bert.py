@@ -51,7 +51,9 @@ class BertTokenizer(Tokenizer):
             options={"do_lower_case": do_lower_case},
         )
         require_unknown(self)
-        rust = RustTokenizer(WordPiece(self._ids, unk_token=self.special_tokens["unk"]))
+        unknown, special = self.special_tokens["unk"], set(self.special_ids.tolist())
+        pieces = {t: n for t, n in self._ids.items() if t == unknown or n not in special}
+        rust = RustTokenizer(WordPiece(pieces, unk_token=unknown))
         set_bert_splitting(rust, do_lower_case)
         self._words = WordCache(rust)
         self._begins_word = np.array([not token.startswith(CONTINUES) for token in self.vocabulary])

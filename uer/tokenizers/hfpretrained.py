@@ -16,10 +16,11 @@ from tokenizers import Tokenizer as RustTokenizer
 
 from uer.errors import DataError
 from uer.tokenizers import _hf_folder, _rust
-from uer.tokenizers._files import File, read_bytes, read_json
+from uer.tokenizers._files import File, read_bytes
 from uer.tokenizers._word_starts import WordStarts, by_blank_byte, by_prefix, by_space_mark
 from uer.tokenizers.base import Encoded, SpecialTokens, Tokenizer
 
+Source = Annotated[str, "tokenizer.json, or the folder of a Hugging Face model"]
 _TOKENIZER_JSON = "tokenizer.json"
 
 
@@ -29,7 +30,7 @@ class HfpretrainedTokenizer(Tokenizer):
     def __new__(
         cls,
         *,
-        vocab_path: Annotated[str, "tokenizer.json, or the folder of a Hugging Face model"],
+        vocab_path: Source,
         special_tokens: SpecialTokens = None,
     ) -> Any:
         """A tokenizer of the kind that the folder is for."""
@@ -40,14 +41,14 @@ class HfpretrainedTokenizer(Tokenizer):
     def __init__(
         self,
         *,
-        vocab_path: Annotated[str, "tokenizer.json, or the folder of a Hugging Face model"],
+        vocab_path: Source,
         special_tokens: SpecialTokens = None,
     ) -> None:
         given = Path(vocab_path)
         path = given / _TOKENIZER_JSON if given.is_dir() else given
         content = read_bytes(path)
         self._rust = _tokenizer(content, path)
-        stored: Any = read_json(path)
+        stored: Any = json.loads(self._rust.to_str())  # says what an old file leaves out
         vocabulary = _vocabulary(self._rust)
         roles = _hf_folder.roles(path.parent)
         unknown = _unknown(stored["model"], vocabulary)
@@ -60,7 +61,7 @@ class HfpretrainedTokenizer(Tokenizer):
             defaults={"unk": unknown, **roles} if unknown else roles,
             required=(),
         )
-        added = [one["id"] for one in stored.get("added_tokens") or () if one.get("special")]
+        added = [one["id"] for one in stored["added_tokens"] if one.get("special")]
         self.special_ids = np.union1d(self.special_ids, np.array(added, np.int64))
         self._starts = _word_starts(stored, self.vocabulary)
         special = {self.vocabulary[number] for number in self.special_ids}
@@ -70,9 +71,8 @@ class HfpretrainedTokenizer(Tokenizer):
         """See `Tokenizer.encode_batch`."""
         made = _rust.encode_batch(self._rust, self._starts, texts, offsets=offsets)
         # A vocabulary of whole words has no other tokens for the text of a special one.
-        injected = np.isin(made.ids, self.special_ids)
-        if "unk" in self.special:
-            made.ids[injected] = self.special["unk"]
+        if self.unknown is not None:
+            made.ids[np.isin(made.ids, self.special_ids)] = self.unknown
         return made
 
     def join(self, tokens: list[str]) -> str:
@@ -106,9 +106,9 @@ def _only_text(stored: dict[str, Any], special: set[str]) -> bytes:
     Special tokens are not looked for, nothing is put around a text, nothing cut or padded. A
     unigram model would still find special pieces by their spelling; there they get another one.
     """
-    added = [one for one in stored.get("added_tokens") or () if one["content"] not in special]
+    added = [one for one in stored["added_tokens"] if one["content"] not in special]
     model = dict(stored["model"])
-    if model.get("type") == "Unigram":
+    if model["type"] == "Unigram":
         model["vocab"] = [
             [f"\ufdd0{piece}\ufdd1" if piece in special else piece, score]
             for piece, score in model["vocab"]
@@ -119,9 +119,9 @@ def _only_text(stored: dict[str, Any], special: set[str]) -> bytes:
 
 def _word_starts(stored: dict[str, Any], vocabulary: Sequence[str]) -> WordStarts:
     model = stored["model"]
-    if model.get("type") == "WordPiece":
+    if model["type"] == "WordPiece":
         return by_prefix(vocabulary, model["continuing_subword_prefix"])
-    if model.get("type") == "WordLevel":
+    if model["type"] == "WordLevel":
         return WordStarts(vocabulary, lambda _: True, lambda _: True)
     if '"ByteLevel"' in json.dumps([stored.get("pre_tokenizer"), stored.get("normalizer")]):
         return by_blank_byte(vocabulary)
