@@ -70,8 +70,11 @@ class Names:
         self._ignored = [_compiled(name) for name in ignored]
 
     def known(self, name: str) -> bool:
-        """A tensor of theirs has a place here."""
-        return self._entry(name) is not None
+        """The table speaks of a tensor of theirs."""
+        return self._entry(name) is not None or self._is_ignored(name)
+
+    def _is_ignored(self, name: str) -> bool:
+        return any(pattern.fullmatch(name) for pattern in self._ignored)
 
     def ours(
         self, found: Tensors, without: re.Pattern[str] | None = None
@@ -90,7 +93,7 @@ class Names:
             fit = self._entry(theirs)
             names = [] if fit is None else [_filled(one, fit[1]) for one in fit[0].fused.ours]
             if fit is None or any(without and without.fullmatch(name) for name in names):
-                if not any(pattern.fullmatch(theirs) for pattern in self._ignored):
+                if not self._is_ignored(theirs):
                     made[theirs] = tensor
                 continue
             for ours, part in zip(names, fit[0].fused.split(tensor), strict=True):

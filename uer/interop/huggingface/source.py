@@ -18,6 +18,7 @@ from uer.model import Model
 from uer.tokenizers.base import Tokenizer
 
 CONFIG = "config.json"
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
 _WORDS = "embedding.parts.word.weight"
 
 
@@ -76,8 +77,14 @@ class HuggingFaceFolder:
         table = table_of(self.family, self.theirs, targets)
         return table.ours(self.weights, without=_other_heads(targets))
 
+    def has_tokenizer(self) -> bool:
+        """There are files of a tokenizer."""
+        return any((self.path / name).is_file() for name in _TOKENIZER) or any(
+            self.path.glob("*.model")
+        )
+
     def tokenizer(self) -> Tokenizer:
-        """Its tokenizer: of BERT's kind where it has vocab.txt, else whatever its files say.
+        """Its tokenizer, of the kind that its files are for.
 
         Raises:
             DataError: there is none, or its files are damaged.
