@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from uer import files
 from uer.errors import UserError
-from uer.files import atomic_file, atomic_folder, require_writable
+from uer.files import SCRATCH, atomic_file, atomic_folder, require_writable
 
 MARKER = "meta.json"
 
@@ -160,3 +161,52 @@ def test_a_killed_process_leaves_the_old_folder_readable(tmp_path):
     assert content(tmp_path / "data") == before
     write(tmp_path / "data", "new")
     assert content(tmp_path / "data")["inner/new.bin"] == "new"
+
+
+def abandon(folder, name):
+    """What a process leaves that was killed some time ago."""
+    scratch = folder / f"{SCRATCH}{name}"
+    scratch.mkdir()
+    (scratch / "half").write_text("x")
+    os.utime(scratch, (0, 0))
+    return scratch
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    left, foreign = abandon(tmp_path, "data-abc"), abandon(tmp_path, "other-abc")
+    write(tmp_path / "data", "x")
+    assert not left.exists() and foreign.exists()
+
+
+def test_what_another_process_is_writing_is_not_removed(tmp_path):
+    with atomic_folder(tmp_path / "data", MARKER) as scratch:
+        (scratch / MARKER).write_text(json.dumps({"files": {}}))
+        os.utime(scratch, (0, 0))
+        write(tmp_path / "data", "first")
+        assert scratch.is_dir()
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_replaced_folder_leaves_nothing_behind(tmp_path, monkeypatch, exchange):
+    if not exchange:
+        monkeypatch.setattr(files, "_exchange", lambda first, second: False)
+    write(tmp_path / "data", "old")
+    write(tmp_path / "data", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    assert content(tmp_path / "data")["inner/new.bin"] == "new"
+
+
+def test_the_last_whole_folder_is_kept_though_its_place_is_empty(tmp_path):
+    old = abandon(tmp_path, "data-abc-old")
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "data", MARKER):
+        raise RuntimeError
+    assert old.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges two names in one step")
+def test_linux_exchanges_names_in_one_step(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text(name)
+    assert files._exchange(tmp_path / "a", tmp_path / "b")
+    assert content(tmp_path) == {"a/b": "b", "b/a": "a"}

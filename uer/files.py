@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import fcntl
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
+from glob import escape
 from pathlib import Path
 
 from uer.errors import UserError
 
 SCRATCH = ".uer-unfinished-"
+_OLD = "-old"
+_YOUNG = 60  # seconds in which a scratch may not be locked yet by the process that makes it
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 @contextlib.contextmanager
@@ -39,13 +46,15 @@ def atomic_folder(path: str | Path, manifest: str) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"cannot write to {target.parent}: {error.strerror}.") from error
     scratch.chmod(0o777 & ~_umask())
-    try:
-        yield scratch
-        sync_tree(scratch)
-        _swap(scratch, target)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+    with _held(scratch):
+        _remove_abandoned(target)
+        try:
+            yield scratch
+            sync_tree(scratch)
+            _swap(scratch, target)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
 
 
 @contextlib.contextmanager
@@ -130,16 +139,55 @@ def _listed(manifest: Path) -> set[str]:
         return set()
 
 
+@contextlib.contextmanager
+def _held(scratch: Path) -> Iterator[None]:
+    """Lock a scratch folder, which tells others that its process is alive."""
+    handle = os.open(scratch, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what killed processes left of earlier attempts to write ``target``."""
+    for scratch in target.parent.glob(f"{SCRATCH}{escape(target.name)}-*"):
+        with contextlib.suppress(OSError):
+            if not scratch.is_dir() or time.time() - scratch.stat().st_mtime < _YOUNG:
+                continue
+            if scratch.name.endswith(_OLD) and not target.exists():
+                continue  # the last whole one
+            handle = os.open(scratch, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(scratch)
+            finally:
+                os.close(handle)
+
+
 def _swap(scratch: Path, target: Path) -> None:
     """Put scratch in target's place; the old folder is gone only when the new one stands."""
     if not target.exists():
         scratch.rename(target)
+    elif _exchange(scratch, target):
+        shutil.rmtree(scratch, ignore_errors=True)
     else:
-        old = scratch.with_name(scratch.name + "-old")
+        old = scratch.with_name(scratch.name + _OLD)
         target.rename(old)
         scratch.rename(target)
         shutil.rmtree(old, ignore_errors=True)
     _sync(target.parent)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two names in one step, where the system can: no moment is without a whole folder."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError):  # not Linux
+        return False
+    return rename(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE) == 0
 
 
 def _sync(path: Path) -> None:

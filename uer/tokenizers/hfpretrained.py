@@ -63,6 +63,7 @@ class HfpretrainedTokenizer(Tokenizer):
         )
         added = [one["id"] for one in stored["added_tokens"] if one.get("special")]
         self.special_ids = np.union1d(self.special_ids, np.array(added, np.int64))
+        self._is_special = np.isin(np.arange(self.vocab_size), self.special_ids)
         self._starts = _word_starts(stored, self.vocabulary)
         special = {self.vocabulary[number] for number in self.special_ids}
         self._rust = _tokenizer(_only_text(stored, special), path)
@@ -72,7 +73,7 @@ class HfpretrainedTokenizer(Tokenizer):
         made = _rust.encode_batch(self._rust, self._starts, texts, offsets=offsets)
         # A vocabulary of whole words has no other tokens for the text of a special one.
         if self.unknown is not None:
-            made.ids[np.isin(made.ids, self.special_ids)] = self.unknown
+            made.ids[self._is_special[made.ids]] = self.unknown
         return made
 
     def join(self, tokens: list[str]) -> str:
