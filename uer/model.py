@@ -180,7 +180,8 @@ class Model(nn.Module):
             head.tie(table)
 
     def _checked(self, side: Batch) -> Batch:
-        if self.max_seq_length is not None and "ids" in side:
+        # Masked copies have the positions of what they stand for: such rows may be longer.
+        if self.max_seq_length is not None and "ids" in side and "order" not in side:
             length = side["ids"].shape[1]
             if length > self.max_seq_length:
                 raise DataError(

@@ -27,6 +27,8 @@ class States:
         validity: [B, L] False at padding, or None where there is no padding.
         document: [B, L] document of each token, -1 at padding, or None: a row is one document.
         prefix: [B, L] tokens their whole document may see, or None.
+        order: [B, L] turn in which tokens are predicted, as in `uer.batch`, or None: all are known.
+        query: [B, Q] columns of the masked copies that go with an order.
         first: [D] row * L + column of each document's first token, or None: the rows' first.
         length: [D] tokens of each document, or None: whole rows.
         parts: named stretches of the sequence (``{"text": slice(0, 20), "image": …}``).
@@ -39,6 +41,8 @@ class States:
     validity: torch.Tensor | None = None
     document: torch.Tensor | None = None
     prefix: torch.Tensor | None = None
+    order: torch.Tensor | None = None
+    query: torch.Tensor | None = None
     first: torch.Tensor | None = None
     length: torch.Tensor | None = None
     parts: Mapping[str, slice] = field(default_factory=dict)
