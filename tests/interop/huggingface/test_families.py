@@ -64,6 +64,7 @@ PROPHETNET = {
     "num_buckets": 8,
     "relative_max_distance": 12,
 }
+MPNET = {**BERT, "max_position_embeddings": 26}
 WINDOW = {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 0}
 BLOOM = {"vocab_size": V, "hidden_size": 24, "n_layer": 2, "n_head": 6, "pad_token_id": 3}
 OPT = {
@@ -94,6 +95,9 @@ CASES = {
     "electra": ("ElectraModel", ELECTRA),
     "electra-generator": ("ElectraForMaskedLM", {**ELECTRA, "hidden_act": "relu"}),
     "electra-discriminator": ("ElectraForPreTraining", {**ELECTRA, "hidden_act": "relu"}),
+    "mpnet": ("MPNetModel", MPNET),
+    "mpnet-mlm": ("MPNetForMaskedLM", MPNET),
+    "mpnet-classifier": ("MPNetForSequenceClassification", {**MPNET, "num_labels": 3}),
     "prophetnet": ("ProphetNetForConditionalGeneration", PROPHETNET),
     "gpt2": ("GPT2Model", GPT2),
     "gpt2-lm": ("GPT2LMHeadModel", {**GPT2, "n_inner": 24}),
@@ -134,7 +138,7 @@ CASES = {
     "llama3-lm": ("LlamaForCausalLM", {**LLAMA, "rope_parameters": LLAMA3, "head_dim": 6}),
 }
 # What of transformers' model has no counterpart here.
-LEFT = {"bert": "pooler.", "roberta": "pooler."}
+LEFT = {"bert": "pooler.", "roberta": "pooler.", "mpnet": "pooler."}
 
 
 @pytest.fixture(scope="module", params=CASES)
