@@ -106,6 +106,29 @@ def test_padding_and_packing_change_nothing(monkeypatch):
     assert model.weights(apart) == {"generator.mlm": 10, "rtd": 18}
 
 
+def test_a_batch_without_masked_tokens_has_no_items():
+    model, (batch, _) = model_of(ELECTRA), masked()
+    none = torch.zeros(0, dtype=torch.int64)
+    batch = batch.replace(labels__mlm__index=none, labels__mlm__value=none)
+    assert model.weights(batch) == {"generator.mlm": 0, "rtd": 0}
+    scores = model(batch)
+    assert scores["rtd"].loss_sum == 0 and scores["generator.mlm"].loss_sum == 0
+    sum(score.loss_sum for score in scores.values()).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_a_generator_that_is_not_packable_keeps_the_model_from_packing():
+    recurrent = {**GENERATOR, "encoder": "lstm"}
+    recurrent = {k: v for k, v in recurrent.items() if k not in ("heads_num", "feedforward_size")}
+    assert not model_of({**ELECTRA, "generator": recurrent}).packable
+
+
+def test_a_decoder_is_refused():
+    sides = {"tgt_embedding": ["word", "pos"], "decoder": "transformer"}
+    with pytest.raises(ConfigError, match="rtd reads the encoder's tokens; leave the decoder out"):
+        model_of({**ELECTRA, **sides})
+
+
 # ------------------------------------------------------------------------ the two models' parts
 
 

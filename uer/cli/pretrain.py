@@ -140,7 +140,12 @@ def build_model(recipe: Recipe, facts: Mapping[str, Any]) -> Model:
     """
     model = recipe.model.build(facts)
     if not model.objectives:
-        raise ConfigError(["target: the configuration names none, so there is nothing to train."])
+        raise ConfigError(
+            [
+                "target: the configuration names none, so there is nothing to train; choose one "
+                "with --target (clr for a dual model), or fine-tune the architecture for a task."
+            ]
+        )
     parameters = sum(parameter.numel() for parameter in model.parameters())
     _log.info("model of %s parameters: %s", f"{parameters:,}", ", ".join(model.objectives))
     return model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
@@ -16,7 +16,7 @@ from uer.glossary import (
     LayersNum,
 )
 from uer.layers.base import AttentionContext, Layer, Norm, Position
-from uer.masks import AttentionMask, KernelMask, Side
+from uer.masks import OrderMask, Side
 from uer.signature import Factory, Given, default
 from uer.states import States
 
@@ -97,22 +97,3 @@ class MPNetEncoder(TransformerEncoder):
         mask = OrderMask("fully_visible", asking, seen, order=order, reach=reach)
         placement = None if self.position is None else self.position(mask, order.device)
         return AttentionContext(mask, placement, keys=length)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class OrderMask(AttentionMask):
-    """Who sees whom while tokens are predicted in an order.
-
-    Args:
-        order: [B, Lk] of the keys, as in `uer.batch`.
-        reach: [B, Lq] the last turn whose token a query sees; it sees the copies of later ones.
-    """
-
-    order: torch.Tensor
-    reach: torch.Tensor
-
-    def _kernel(self, device: torch.device) -> KernelMask:
-        allowed, _ = super()._kernel(device)
-        order, reach = self.order[:, None, None, :], self.reach[:, None, :, None]
-        seen = torch.where(order >= 0, order <= reach, -order > reach)
-        return KernelMask(seen if allowed is None else seen & allowed, is_causal=False)

@@ -121,9 +121,8 @@ class Bart(Processor):
         # Spans lie in different gaps: before one of the tokens that are left, or at the end.
         row, gap = counted(left + 1)
         order = random_order(row, draw.bits("place of spans", which[row], gap))
-        chosen = np.sort(leading(order, left + 1, spans))
         size = np.full(len(row), -1)
-        size[chosen] = sizes
+        size[leading(order, left + 1, spans)] = sizes
         # Every gap is followed by a token that stays, but for the last of its text.
         is_last = gap == left[row]
         hidden = np.maximum(size, 0)

@@ -104,6 +104,8 @@ class ReplacedTokenDetection(Target):
     def attach(self, model: nn.Module) -> None:
         """Make the generator, which may read with the model's embedding."""
         assert isinstance(model, Model)
+        if model.decoder is not None:
+            raise ConfigError(["target: rtd reads the encoder's tokens; leave the decoder out."])
         if self._make is not None:
             self.generator = self._make.given(shared_embedding=model.embedding)()
 
@@ -143,12 +145,12 @@ class ReplacedTokenDetection(Target):
         return changed, {f"generator.{head.name}": cross_entropy(logits, value)}
 
     def weight(self, batch: Batch) -> torch.Tensor:
-        """[] number of tokens, padding not counted."""
-        return _real(batch).sum()
+        """[] number of tokens, padding not counted; without any masked one there are none."""
+        return self._real(batch).sum()
 
     def forward(self, states: States, batch: Batch) -> Score:
         """Score hidden [B, L, H] against ``labels.<name>.value`` [B * L], 1 for replaced tokens."""
-        logits, real = self.logits(states.hidden).flatten().float(), _real(batch)
+        logits, real = self.logits(states.hidden).flatten().float(), self._real(batch)
         replaced = batch[f"labels.{self.name}.value"].float() * real
         losses = F.binary_cross_entropy_with_logits(logits, replaced, reduction="none")
         said = (logits.detach() > 0).float() * real
@@ -165,6 +167,14 @@ class ReplacedTokenDetection(Target):
         """[…, H] → […], positive where a token seems replaced."""
         return self.output(self.activation(self.hidden(hidden))).squeeze(-1)
 
+    def _real(self, batch: Batch) -> torch.Tensor:
+        """[B * L] float, 1 at tokens that count and 0 at padding."""
+        ids, validity = batch["src.ids"], batch.get("src.validity")
+        counts = len(batch[f"labels.{self.generator.head.name}.value"]) > 0
+        if validity is None or not counts:
+            return torch.full((ids.numel(),), float(counts), device=ids.device)
+        return validity.flatten().float()
+
 
 def sample(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """[M] classes drawn from softmax(logits [M, V] / temperature).
@@ -174,14 +184,6 @@ def sample(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """
     logits = logits.detach().float() / temperature
     return (logits - torch.empty_like(logits).exponential_().log()).argmax(-1)
-
-
-def _real(batch: Batch) -> torch.Tensor:
-    """[B * L] float, 1 at tokens and 0 at padding."""
-    validity = batch.get("src.validity")
-    if validity is None:
-        return torch.ones_like(batch["src.ids"], dtype=torch.float32).flatten()
-    return validity.flatten().float()
 
 
 class _Shared:
