@@ -12,10 +12,12 @@ import torch
 from uer.config import dump_yaml
 from uer.errors import UserError
 from uer.files import atomic_folder
+from uer.interop.equivalent import in_halves, in_pairs, with_layer_norms
 from uer.interop.huggingface.destination import export
 from uer.interop.huggingface.folders import is_foreign, open_folder
+from uer.interop.huggingface.sentence import in_both_streams, single_stream, write_modules
 from uer.interop.huggingface.tokenizer import write_tokenizer
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy
+from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy, write_legacy
 from uer.interop.pretrained import checkpoint_config, require_folder
 from uer.recipe import read_recipe
 from uer.tokenizers.base import Tokenizer, load
@@ -23,6 +25,7 @@ from uer.training.checkpoint import (
     MANIFEST,
     Contents,
     LoadReport,
+    fill,
     match,
     read_weights,
     require_body,
@@ -44,6 +47,7 @@ class Checkpoint:
         tokenizer: or None where the source has none.
         report: what became of each tensor.
         notes: what else was left out.
+        pooling: how it makes a vector of a text; None unless that is what it is for.
     """
 
     kind: Kind
@@ -52,6 +56,7 @@ class Checkpoint:
     tokenizer: Tokenizer | None
     report: LoadReport
     notes: tuple[str, ...] = ()
+    pooling: str | None = None
 
 
 def kind_of(path: str | Path) -> Kind:
@@ -100,6 +105,8 @@ def read_checkpoint(
         found = folder.tensors(folder.targets)
         own = folder.tokenizer() if folder.has_tokenizer() else None
         notes = tuple(folder.notes())
+        if config.get("encoder") == "dual":
+            found = in_both_streams(found)
     return _matched(kind, config, found, tokenizer or own, path, notes)
 
 
@@ -124,18 +131,34 @@ def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str
         save_checkpoint(path, made.weights, contents)
         return []
     if kind == "legacy":
-        raise UserError(
-            "--to legacy: files of the predecessors are read, but not written; write a folder of "
-            "ours (--to uer) or of Hugging Face (--to huggingface)."
-        )
+        return _write_legacy(made, path)
+    if made.config.get("encoder") == "dual":
+        made = replace(made, **single_stream(made.config, made.weights))
     special = made.tokenizer.special if made.tokenizer else {}
     config, weights, notes = _alone(made.config, made.weights)
+    config, weights = in_halves(*with_layer_norms(config, weights))
     exported = export(config, weights, special)
     with atomic_folder(path, MANIFEST) as scratch:
         exported.write(scratch)
+        if made.pooling is not None:
+            write_modules(scratch, made.pooling, exported.config)
         if made.tokenizer is None:
             return [*notes, "there is no tokenizer to write."]
         return [*notes, *write_tokenizer(made.tokenizer, scratch)]
+
+
+def _write_legacy(made: Checkpoint, path: str | Path) -> list[str]:
+    """A file of the predecessors, which holds the weights alone."""
+    place = Path(path)
+    if place.exists():
+        raise UserError(f"{path} exists; choose another path, or move it.")
+    config, weights = in_pairs(made.config, made.weights)
+    recipe = read_recipe(config)
+    tokens = {} if made.tokenizer is None else made.tokenizer.facts()
+    model = recipe.model.build({**tokens, **recipe.facts})
+    fill(model, weights, path)
+    notes = write_legacy(model, place)
+    return [*notes, f"{path} holds weights alone: keep the configuration and the vocabulary."]
 
 
 def _alone(
