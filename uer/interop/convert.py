@@ -46,6 +46,7 @@ class Checkpoint:
         weights: by our names, tied ones included.
         tokenizer: or None where the source has none.
         report: what became of each tensor.
+        facts: what the data had told the model.
         notes: what else was left out.
         pooling: how it makes a vector of a text; None unless that is what it is for.
     """
@@ -55,6 +56,7 @@ class Checkpoint:
     weights: dict[str, torch.Tensor]
     tokenizer: Tokenizer | None
     report: LoadReport
+    facts: dict[str, Any]
     notes: tuple[str, ...] = ()
     pooling: str | None = None
 
@@ -154,8 +156,7 @@ def _write_legacy(made: Checkpoint, path: str | Path) -> list[str]:
         raise UserError(f"{path} exists; choose another path, or move it.")
     config, weights = in_pairs(made.config, made.weights)
     recipe = read_recipe(config)
-    tokens = {} if made.tokenizer is None else made.tokenizer.facts()
-    model = recipe.model.build({**tokens, **recipe.facts})
+    model = recipe.model.build({**made.facts, **recipe.facts})
     fill(model, weights, path)
     notes = write_legacy(model, place)
     return [*notes, f"{path} holds weights alone: keep the configuration and the vocabulary."]
@@ -201,11 +202,12 @@ def _matched(
     recipe = read_recipe(config)
     known = {} if _WORDS not in found else {"vocab_size": found[_WORDS].shape[0]}
     tokens = {} if tokenizer is None else tokenizer.facts()
+    facts = {**tokens, **known, **recipe.facts}
     with torch.device("meta"):
-        model = recipe.model.build({**tokens, **known, **recipe.facts})
+        model = recipe.model.build(facts)
     report, weights = match(model, found, path)
     require_body(path, report)
-    return Checkpoint(kind, recipe.config, weights, tokenizer, report, notes)
+    return Checkpoint(kind, recipe.config, weights, tokenizer, report, facts, notes)
 
 
 def with_tables(

@@ -48,7 +48,7 @@ def test_both_streams_are_the_model(theirs):
     ours = model_of(made.config).eval()
     report = load_pretrained(ours, folder)
     assert all(name.startswith("targets.clr") for name in report.missing)
-    assert all(name.startswith("pooler") for name in report.unexpected)
+    assert all("pooler" in name for name in report.unexpected)
     fields, expected = {}, []
     for stream, lengths in enumerate([[6, 4], [5, 7]]):
         ids, real = rows(lengths, stream)
