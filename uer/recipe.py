@@ -144,6 +144,12 @@ def _check_labels(recipe: Recipe, planner: Planner) -> None:
     if recipe.processor is None:
         return
     provided = recipe.processor.part.provides
+    encoder = recipe.model.parts.get("encoder")
+    if "src.order" in provided and isinstance(encoder, Plan) and not encoder.part.reads_order:
+        planner.report(
+            f"encoder: '{encoder.name}' would show the tokens that the data processor "
+            f"'{recipe.processor.name}' lets it predict; choose mpnet."
+        )
     for target in _targets(recipe.model):
         part: type[Target] = target.part
         if part.labels and f"labels.{target.name}" not in provided:
