@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,17 +17,16 @@ from uer.data.store import Store
 from uer.data.store_meta import tokenizer_folder
 from uer.data.stream import Packing, TextStream
 from uer.errors import ConfigError, DataError, UserError
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint
 from uer.interop.pretrained import (
     choose_config,
     dialect_of,
     load_pretrained,
-    require_folder,
+    trained_with,
 )
 from uer.model import Model
 from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugin
-from uer.tokenizers.base import Tokenizer, load
+from uer.tokenizers.base import Tokenizer
 from uer.training import machine
 from uer.training.checkpoint import Contents
 from uer.training.cost import cost, peak_flops
@@ -92,9 +92,8 @@ def pretrain(
     _log.info(prepared.line())
     machine.seed_everything(chosen.seed)
     labels = _labels(store, dataset_path, labels_num)
-    decodes = recipe.model.parts.get("decoder") is not None
+    facts = known_facts(tokenizers, recipe, labels)
     source, target = tokenizers["src"], tokenizers.get("tgt")
-    facts = {**side_facts(source, target, decodes=decodes), **recipe.facts, **labels}
     model = build_model(recipe, facts)
     if pretrained_model_path is not None:
         report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
@@ -184,27 +183,49 @@ def _tokenizers(
 
 
 def _require_trained_with(tokenizers: Mapping[str, Tokenizer], checkpoint: str) -> None:
-    """Equally many tokens are not the same tokens; a file of the predecessors says nothing."""
-    if is_legacy_checkpoint(checkpoint):
-        return
-    folder = require_folder(checkpoint)
-    if "tgt" not in tokenizers and (folder / tokenizer_folder("tgt")).is_dir():
+    """Weights belong to tokens; a file of the predecessors says nothing about them."""
+    if "tgt" not in tokenizers and (Path(checkpoint) / tokenizer_folder("tgt")).is_dir():
         raise UserError(
             f"{checkpoint} was trained with a tokenizer of its own for the target side, the data "
             "set has none; preprocess the corpus with the --tgt_… flags of its data, or start from "
             "its weights with --pretrained_model_path and --allow_partial."
         )
     for side, tokenizer in tokenizers.items():
-        folder = require_folder(checkpoint) / tokenizer_folder(side)
-        own = load(folder)
-        if own.fingerprint() != tokenizer.fingerprint():
+        own = trained_with(checkpoint, tokenizer, side)
+        if own is not None:
             raise UserError(
                 f"{checkpoint} was trained with the tokenizer '{own.kind}' of {own.vocab_size} "
                 f"tokens, the data set was made with '{tokenizer.kind}' of {tokenizer.vocab_size} "
                 "tokens, and the two differ; preprocess the corpus with the vocabulary of "
-                f"{folder}, or start from its weights with --pretrained_model_path and "
+                f"{checkpoint}, or start from its weights with --pretrained_model_path and "
                 "--allow_partial."
             )
+
+
+def known_facts(
+    tokenizers: Mapping[str, Tokenizer], recipe: Recipe, labels: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What is known before a model is built; what a checkpoint knows of its tables counts.
+
+    Args:
+        tokenizers: by side.
+        recipe: of the model; carries what the checkpoint knows.
+        labels: what the data tell about their classes.
+
+    Raises:
+        UserError: the tokenizer has tokens that the word table has no rows for.
+    """
+    decodes = recipe.model.parts.get("decoder") is not None
+    source = tokenizers["src"]
+    told = side_facts(source, tokenizers.get("tgt"), decodes=decodes)
+    facts = {**told, **recipe.facts, **labels}
+    if facts["vocab_size"] < source.vocab_size:
+        raise UserError(
+            f"the checkpoint has {facts['vocab_size']} word vectors, the tokenizer "
+            f"{source.vocab_size} tokens; enlarge it with `uer convert --resize_vocab_to "
+            f"{source.vocab_size}`."
+        )
+    return facts
 
 
 def _made_for(store: Store) -> dict[str, Any]:

@@ -75,6 +75,9 @@ class ReplacedTokenDetection(Target):
 
         target: [{rtd: {weight: 50}}]
         generator: {encoder: transformer, …, target: mlm, tie_weights: true}
+
+    Without a generator it scores a batch that says itself what was replaced: a trained
+    discriminator of which the generator is not at hand.
     """
 
     labels = ()
@@ -83,7 +86,7 @@ class ReplacedTokenDetection(Target):
         self,
         *,
         input_size: Given[int],
-        generator: Factory[Generator],
+        generator: Factory[Generator] | None = None,
         generator_temperature: Annotated[
             float, "the generator's predictions are divided by it before sampling"
         ] = 1.0,
@@ -103,11 +106,12 @@ class ReplacedTokenDetection(Target):
         assert isinstance(model, Model)
         if model.decoder is not None:
             raise ConfigError(["target: rtd reads the encoder's tokens; leave the decoder out."])
-        self.generator = self._make.given(shared_embedding=model.embedding)()
+        if self._make is not None:
+            self.generator = self._make.given(shared_embedding=model.embedding)()
 
     def companions(self) -> dict[str, nn.Module]:
         """The generator."""
-        return {"generator": self.generator}
+        return {} if self._make is None else {"generator": self.generator}
 
     def prepare(self, batch: Batch) -> tuple[Batch, dict[str, Score]]:
         """Put samples of the generator's predictions in the places of the masked tokens.
@@ -115,7 +119,19 @@ class ReplacedTokenDetection(Target):
         Returns:
             The batch with other ``src.ids`` and ``labels.<name>.value`` [B * L], 1 where a token
             was replaced; and the generator's score.
+
+        Raises:
+            ConfigError: there is no generator, and the batch does not say what was replaced.
         """
+        if self._make is None:
+            if f"labels.{self.name}.value" not in batch:
+                raise ConfigError(
+                    [
+                        f"target '{self.name}' needs the key 'generator' to be trained: a section "
+                        "that describes the model which replaces tokens."
+                    ]
+                )
+            return batch, {}
         head = self.generator.head
         ids, index = batch["src.ids"], batch[f"labels.{head.name}.index"]
         value = batch[f"labels.{head.name}.value"]
@@ -154,7 +170,8 @@ class ReplacedTokenDetection(Target):
     def _real(self, batch: Batch) -> torch.Tensor:
         """[B * L] float, 1 at tokens that count and 0 at padding."""
         ids, validity = batch["src.ids"], batch.get("src.validity")
-        counts = len(batch[f"labels.{self.generator.head.name}.value"]) > 0
+        alone = self._make is None
+        counts = alone or len(batch[f"labels.{self.generator.head.name}.value"]) > 0
         if validity is None or not counts:
             return torch.full((ids.numel(),), float(counts), device=ids.device)
         return validity.flatten().float()
