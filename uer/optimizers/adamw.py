@@ -1,7 +1,8 @@
 """Adam with decoupled weight decay (https://arxiv.org/abs/1711.05101).
 
 With bias correction this is torch's fused AdamW. Without it, it is what BERT was trained with and
-what the predecessors do: moments uncorrected, and decay applied after the step.
+what the predecessors do: moments uncorrected, and decay applied after the step. That is fused on a
+GPU with NVIDIA apex.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 
 import torch
 
+from uer.optimizers._apex import ApexAdamW, fused_adam
 from uer.optimizers._step import OwnOptimizer, adam_moments
 from uer.optimizers.base import Named, Optimizer, parameter_groups, require_adam
 
@@ -47,11 +49,13 @@ class AdamW(Optimizer):
     ) -> torch.optim.Optimizer:
         """See `Optimizer.build`."""
         params = parameter_groups(groups, self.weight_decay)
-        if not self.correct_bias:
-            return _UncorrectedAdamW(params, lr=learning_rate, betas=self.betas, eps=self.eps)
-        return torch.optim.AdamW(
-            params, lr=learning_rate, betas=self.betas, eps=self.eps, fused=True
-        )
+        constants: dict[str, Any] = {"lr": learning_rate, "betas": self.betas, "eps": self.eps}
+        if self.correct_bias:
+            return torch.optim.AdamW(params, **constants, fused=True)
+        devices = {p.device.type for group in groups for _, p in group}
+        if devices == {"cuda"} and (kernel := fused_adam()) is not None:
+            return ApexAdamW(kernel, params, **constants)
+        return _UncorrectedAdamW(params, **constants)
 
 
 class _UncorrectedAdamW(OwnOptimizer):
