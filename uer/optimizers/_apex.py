@@ -51,6 +51,7 @@ class ApexAdamW(torch.optim.Optimizer):
     """
 
     _step_supports_amp_scaling = True
+    elementwise = True
     grad_scale: torch.Tensor | None = None
     found_inf: torch.Tensor | None = None
 

@@ -16,6 +16,7 @@ class OwnOptimizer(torch.optim.Optimizer):
     """
 
     _step_supports_amp_scaling = True
+    elementwise = False  # every weight is updated on its own, so tensors may be cut anywhere
     grad_scale: torch.Tensor | None = None
     found_inf: torch.Tensor | None = None
 

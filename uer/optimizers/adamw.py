@@ -61,6 +61,8 @@ class AdamW(Optimizer):
 class _UncorrectedAdamW(OwnOptimizer):
     """AdamW without bias correction; folding it into lr and eps would need the host to know t."""
 
+    elementwise = True
+
     def update(
         self, param: torch.Tensor, grad: torch.Tensor, bad: torch.Tensor, group: dict[str, Any]
     ) -> None:

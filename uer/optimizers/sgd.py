@@ -52,6 +52,8 @@ class Sgd(Optimizer):
 class _Sgd(torch.optim.SGD):
     """Momentum starts at zero; torch's starts as memory that a bad first update would not fill."""
 
+    elementwise = True
+
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """One update of every parameter that has a gradient."""
