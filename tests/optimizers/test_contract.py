@@ -14,6 +14,18 @@ from uer.optimizers.sgd import Sgd
 from uer.training.engine import SingleDevice
 
 RATE = 1e-2
+
+
+class Divided(Sgd):
+    """For parameters that look as if they were divided among processes."""
+
+    def build(self, groups, learning_rate, hidden=()):
+        for group in groups:
+            for _, param in group:
+                param.full_tensor = None
+        return super().build(groups, learning_rate, hidden)
+
+
 MAKERS = {
     "adamw": AdamW,
     "adamw, uncorrected": lambda: AdamW(correct_bias=False),
@@ -26,6 +38,9 @@ MAKERS = {
     "sgd": Sgd,
     "sgd, nesterov": lambda: Sgd(nesterov=True, weight_decay=0.1),
     "sgd, plain": lambda: Sgd(momentum=0.0),
+    "sgd, divided": lambda: Divided(momentum=0.9, weight_decay=0.1),
+    "sgd, divided, nesterov": lambda: Divided(nesterov=True),
+    "sgd, divided, plain": lambda: Divided(momentum=0.0),
 }
 every = pytest.mark.parametrize("name", MAKERS)
 SHAPES = {"table": (9, 4), "matrix": (6, 4), "stack": (2, 3, 4), "kernel": (3, 2, 2, 2)}

@@ -9,14 +9,18 @@ RATE = 1e-2
 
 @pytest.mark.parametrize("nesterov", [True, False])
 @pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_equal_to_torchs_plain_loop(nesterov, decay):
+@pytest.mark.parametrize("divided", [True, False])
+def test_equal_to_torchs_plain_loop(nesterov, decay, divided):
     draw = torch.Generator().manual_seed(0)
     start, gradients = torch.randn(5, 3, generator=draw), torch.randn(12, 5, 3, generator=draw)
     pairs = [[torch.nn.Parameter(start.clone()) for _ in range(2)] for _ in range(2)]
     (mine, spared), (theirs, without) = pairs
+    if divided:  # among processes, as far as one can see
+        mine.full_tensor = None
     built = Sgd(momentum=0.8, nesterov=nesterov, weight_decay=decay).build(
         ([("w", mine)], [("b", spared)]), RATE
     )
+    assert isinstance(built, torch.optim.SGD) != divided
     groups = [{"params": [theirs], "weight_decay": decay}, {"params": [without]}]
     loop = torch.optim.SGD(groups, lr=RATE, momentum=0.8, nesterov=nesterov, foreach=False)
     for gradient in gradients:

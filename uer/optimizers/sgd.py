@@ -1,4 +1,4 @@
-"""Stochastic gradient descent with momentum: torch's fused kernel."""
+"""Stochastic gradient descent with momentum: torch's fused kernel where it can be used."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import torch
 
 from uer.errors import ConfigError
+from uer.optimizers._step import OwnOptimizer
 from uer.optimizers.base import Named, Optimizer, parameter_groups, require, require_beta
 
 
@@ -40,13 +41,11 @@ class Sgd(Optimizer):
         self, groups: tuple[Named, Named], learning_rate: float, hidden: Collection[str] = ()
     ) -> torch.optim.Optimizer:
         """See `Optimizer.build`."""
-        return _Sgd(
-            parameter_groups(groups, self.weight_decay),
-            lr=learning_rate,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
-            fused=True,
-        )
+        params = parameter_groups(groups, self.weight_decay)
+        constants: dict[str, Any] = {"momentum": self.momentum, "nesterov": self.nesterov}
+        if any(hasattr(p, "full_tensor") for group in groups for _, p in group):
+            return _DividedSgd(params, lr=learning_rate, **constants)
+        return _Sgd(params, lr=learning_rate, **constants, fused=True)
 
 
 class _Sgd(torch.optim.SGD):
@@ -62,3 +61,23 @@ class _Sgd(torch.optim.SGD):
                 if group["momentum"] and param.grad is not None and not self.state[param]:
                     self.state[param]["momentum_buffer"] = torch.zeros_like(param)
         super().step(closure)
+
+
+class _DividedSgd(OwnOptimizer):
+    """The same for tensors divided among processes, which torch's fused kernel does not take."""
+
+    elementwise = True
+
+    def update(
+        self, param: torch.Tensor, grad: torch.Tensor, bad: torch.Tensor, group: dict[str, Any]
+    ) -> None:
+        """See `OwnOptimizer.update`."""
+        momentum, good = group["momentum"], 1 - bad.float()
+        change = grad + group["weight_decay"] * good * param
+        if momentum:
+            state = self.state[param]
+            if not state:
+                state["momentum_buffer"] = torch.zeros_like(param)
+            total = state["momentum_buffer"].mul_(torch.where(bad, 1.0, momentum)).add_(change)
+            change = change + momentum * total if group["nesterov"] else total
+        param.sub_(group["lr"] * good * change)
