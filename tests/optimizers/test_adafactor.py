@@ -1,5 +1,9 @@
 import pytest
 import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
+from torch.distributed.tensor.experimental import implicit_replication
 from transformers.optimization import Adafactor as Theirs
 
 from uer.errors import ConfigError
@@ -99,3 +103,31 @@ def test_matrices_keep_a_row_and_a_column():
 def test_constants_out_of_range_are_refused(constants, message):
     with pytest.raises(ConfigError, match=message):
         Adafactor(**constants)
+
+
+@pytest.fixture
+def mesh():
+    """A team of one process."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        yield init_device_mesh("cpu", (1,))
+    finally:
+        dist.destroy_process_group()
+
+
+def test_divided_matrices_are_trained_and_go_on_from_a_state_that_was_loaded_whole(mesh):
+    draw = torch.Generator().manual_seed(0)
+    start, gradients = torch.randn(4, 3, generator=draw), torch.randn(6, 4, 3, generator=draw)
+    whole = torch.nn.Parameter(start.clone())
+    divided = torch.nn.Parameter(distribute_tensor(start.clone(), mesh, [Shard(0)]))
+    plain, other = (Adafactor().build(([("w", p)], []), 1e-2) for p in (whole, divided))
+    with implicit_replication():
+        for number, gradient in enumerate(gradients):
+            whole.grad = gradient.clone()
+            divided.grad = distribute_tensor(gradient, mesh, [Shard(0)])
+            plain.step()
+            other.step()
+            if number == 2:
+                for name, value in plain.state[whole].items():
+                    other.state[divided][name] = value.clone()
+    torch.testing.assert_close(divided.full_tensor(), whole)

@@ -125,6 +125,8 @@ def _follow(
 ) -> torch.Tensor:
     if name not in state:
         state[name] = torch.zeros_like(value)
+    elif type(state[name]) is not type(value):  # loaded whole, trained divided among processes
+        state[name] = torch.zeros_like(value) + state[name]
     return state[name].lerp_(value, share)
 
 
