@@ -111,6 +111,13 @@ class Encoder(Part, ABC):
             States with hidden [B, L', H]; L' = L unless the encoder says otherwise.
         """
 
+    def stages(self) -> list[nn.Module]:
+        """Its hidden layers in the order the states pass them; by default one: all of it.
+
+        Layer-wise learning rates count them, and optimizers for matrices train what is in them.
+        """
+        return [self]
+
 
 class Decoder(Part, ABC):
     """Turns target states into contextual states, looking at the encoder's memory.
@@ -134,6 +141,10 @@ class Decoder(Part, ABC):
         Returns:
             States with hidden [B, T, H].
         """
+
+    def stages(self) -> list[nn.Module]:
+        """Its hidden layers in the order the states pass them; by default one: all of it."""
+        return [self]
 
 
 class Target(Part, ABC):

@@ -5,6 +5,7 @@ A new model made of existing parts is one configuration file; nothing here is ed
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, ClassVar
 
 import torch
@@ -159,11 +160,27 @@ class Model(nn.Module):
             [(name, p) for name, p in named if id(p) in spared],
         )
 
+    def hidden(self) -> set[str]:
+        """Names of the parameters of hidden layers: no embeddings, no heads."""
+        stacks = [m for m in self.modules() if isinstance(m, Encoder | Decoder)]
+        return set().union(*self._names(layer for stack in stacks for layer in stack.stages()))
+
+    def stages(self) -> list[set[str]]:
+        """Names of the parameters of embeddings and layers, in the order a batch passes them."""
+        path = [self.embedding, *self.encoder.stages()]
+        if self.tgt_embedding is not None and self.decoder is not None:
+            path += [self.tgt_embedding, *self.decoder.stages()]
+        return self._names(path)
+
     def _check_streams(self) -> None:
         if len(_widths(self.embedding)) > 1 and not self.encoder.output_sizes:
             raise ConfigError(
                 ["encoder: it reads one of the embedding's streams only; choose encoder: dual."]
             )
+
+    def _names(self, modules: Iterable[nn.Module]) -> list[set[str]]:
+        names = {id(parameter): name for name, parameter in self.named_parameters()}
+        return [{names[id(parameter)] for parameter in m.parameters()} for m in modules]
 
     def _last_embedding(self) -> Embedding:
         """The embedding of the side that the targets predict."""

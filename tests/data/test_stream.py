@@ -290,6 +290,15 @@ def test_count_is_what_the_epochs_take(make):
             assert stream.count(epochs) == steps
 
 
+@streams
+def test_tokens_are_those_of_an_epochs_instances(make):
+    for world in (1, 3):
+        ranks = [make(rank=rank, world=world) for rank in range(world)]
+        dealt = [one for rank in ranks for one in rank.numbered()]
+        seen = sum(one.batch.tokens() for one in dealt if len(one.numbers))
+        assert [rank.tokens() for rank in ranks] == [seen] * world
+
+
 def test_count_of_no_epoch():
     assert text().count(0) == 0
 

@@ -71,13 +71,16 @@ def test_without_items_the_loss_is_zero_and_connected(name):
     assert hidden.grad is not None and not hidden.grad.any()
 
 
-def test_masked_tokens_pass_a_transform_a_norm_and_the_output_layer():
-    target = made("mlm")
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_masked_tokens_pass_a_transform_a_norm_and_the_output_layer(smoothing):
+    target = made("mlm", label_smoothing=smoothing)
     states = F.gelu(F.linear(HIDDEN.flatten(0, 1)[INDEX], *target.transform.parameters()))
     normed = F.layer_norm(states, (6,), target.norm.weight, target.norm.bias, 1e-6)
     logits = F.linear(normed, target.output.weight, target.output.bias)
     score = target(States(HIDDEN), batch_for(target, VALUE["mlm"]))
-    expected = F.cross_entropy(logits, torch.tensor(VALUE["mlm"]), reduction="sum")
+    expected = F.cross_entropy(
+        logits, torch.tensor(VALUE["mlm"]), reduction="sum", label_smoothing=smoothing
+    )
     torch.testing.assert_close(score.loss_sum, expected)
 
 

@@ -32,6 +32,7 @@ from uer.training.checkpoint import Contents
 from uer.training.cost import cost, peak_flops
 from uer.training.engine import SingleDevice
 from uer.training.evaluation import Evaluation
+from uer.training.length import with_length
 from uer.training.progress import JsonLines, Meter, TensorBoard, Writer
 from uer.training.settings import Settings
 from uer.training.trainer import Trainer
@@ -52,6 +53,8 @@ def pretrain(
     pretrained_model_path: Annotated[str | None, "checkpoint to start from"] = None,
     resume_from_checkpoint: Annotated[str | None, "checkpoint of this run to go on from"] = None,
     eval_dataset_path: Annotated[str | None, "data set to evaluate on"] = None,
+    epochs: Annotated[int | None, "passes over the data to train for"] = None,
+    max_tokens: Annotated[int | None, "tokens of the source side to train on"] = None,
     packing: Annotated[
         Packing, "documents share rows unseen by each other, joined, or have their own (off)"
     ] = "documents",
@@ -68,7 +71,8 @@ def pretrain(
     """Pre-train a model on a data set.
 
     The configuration chooses the parts, the data set carries the tokenizer. Checkpoints are
-    folders `<output_model_path>-<step>`, and there is always one at the end.
+    folders `<output_model_path>-<step>`, and there is always one at the end. Of --total_steps,
+    --epochs and --max_tokens the first that is reached ends the run.
     """
     for file in plugin or ():
         load_plugin(file)
@@ -100,6 +104,10 @@ def pretrain(
         _log.info("%s: %s", pretrained_model_path, report.line())
     stream = _stream(store, recipe, model, chosen, packing, facts)
     _log.info("%s: %s", dataset_path, _figures(stream.report()))
+    steps_given = "total_steps" in {**recipe.settings, **settings}
+    chosen = with_length(
+        chosen, stream, steps_given=steps_given, epochs=epochs, max_tokens=max_tokens
+    )
     evaluation = None
     if eval_dataset_path is not None:
         held_out = Store.open(eval_dataset_path)

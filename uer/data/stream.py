@@ -173,6 +173,10 @@ class Stream(ABC):
             items += sum(len(self._window(epoch, window, shuffled=True)) for window in windows)
         return -(-items // (self._share * self._world))
 
+    def tokens(self) -> int:
+        """Tokens that the model's source side sees of the first epoch, in all ranks."""
+        return int(self._made(0).lengths.sum())
+
     def report(self) -> dict[str, float]:
         """The processor's figures about the current epoch."""
         return self.processor.report(self._made(self._place.epoch).instances, self.store)

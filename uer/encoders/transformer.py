@@ -115,6 +115,10 @@ class TransformerEncoder(Encoder):
             hidden = self.norm(hidden)
         return self.dropout(hidden)
 
+    def stages(self) -> list[nn.Module]:
+        """The layers."""
+        return list(self.layers)
+
     def _contexts(self, states: States) -> tuple[AttentionContext, AttentionContext]:
         """Of layers that see everything, and of the others; one and the same without a window."""
         mask, device = states.self_mask(self.mask), states.hidden.device

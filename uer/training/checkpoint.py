@@ -3,6 +3,7 @@
 ::
 
     model.safetensors               weights; tied tensors once, their other names in the metadata
+    ema.safetensors                 the same of their running mean, if there is one
     config.yaml                     the resolved configuration
     tokenizer/                      what the data side needs to make batches
     tokenizer_tgt/                  the target side's, where it has its own
@@ -17,8 +18,9 @@ executable: no pickle.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,14 +31,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from uer.errors import CheckpointError
+from uer.errors import CheckpointError, UserError
 from uer.files import atomic_folder
 
 MARKER = "config.yaml"
 FORMAT = 1
 BODY = ("embedding", "encoder", "tgt_embedding", "decoder")
 MANIFEST = "manifest.json"
-_WEIGHTS = "model.safetensors"
+_WEIGHTS, _AVERAGE = "model.safetensors", "ema.safetensors"
 _STATE, _OPTIMIZER = "trainer/state.json", "trainer/optimizer.safetensors"
 _RNG = "trainer/rng.safetensors"
 _EDITABLE = (MARKER,)
@@ -92,6 +94,7 @@ class TrainerState:
         optimizer: ``"<quantity>/<parameter>"`` → tensor.
         rng: states of the random generators.
         engine: state of the engine (loss scaling).
+        average: running mean of the weights, named like them; empty: there is none.
     """
 
     progress: Progress
@@ -99,6 +102,7 @@ class TrainerState:
     optimizer: dict[str, torch.Tensor]
     rng: dict[str, torch.Tensor]
     engine: dict[str, float] = field(default_factory=dict)
+    average: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 class Mismatch(NamedTuple):
@@ -154,12 +158,12 @@ def save_checkpoint(
         trainer: what is needed to resume; None for a model that is only to be used.
 
     Raises:
-        UserError: the place cannot be written, or holds something that is no checkpoint.
+        UserError: the place cannot be written, is full, or holds something that is no checkpoint.
     """
-    with atomic_folder(folder, MANIFEST) as scratch:
-        owners, aliases = untie(weights)
-        metadata = {"format": "pt", "aliases": json.dumps(aliases)}
-        save_file(owners, scratch / _WEIGHTS, metadata)
+    with _refusal_explained(folder), atomic_folder(folder, MANIFEST) as scratch:
+        _save_weights(scratch / _WEIGHTS, weights)
+        if trainer is not None and trainer.average:
+            _save_weights(scratch / _AVERAGE, trainer.average)
         (scratch / MARKER).write_text(contents.config, encoding="utf-8")
         for name, save in (
             ("tokenizer", contents.save_tokenizer),
@@ -270,16 +274,18 @@ def load_trainer_state(folder: str | Path) -> TrainerState:
         CheckpointError: the folder is no whole checkpoint, or was saved without a trainer's state.
     """
     check_files(folder, resume=True)
-    state = _read_json(Path(folder) / _STATE)
+    root = Path(folder)
+    state = _read_json(root / _STATE)
     known = {entry.name for entry in fields(Progress)}
     progress = {name: value for name, value in state["progress"].items() if name in known}
     progress["window"] = {k: (v[0], v[1]) for k, v in progress["window"].items()}
     return TrainerState(
         progress=Progress(**progress),
         settings=state["settings"],
-        optimizer=_read_tensors(Path(folder) / _OPTIMIZER)[0],
-        rng=_read_tensors(Path(folder) / _RNG)[0],
+        optimizer=_read_tensors(root / _OPTIMIZER)[0],
+        rng=_read_tensors(root / _RNG)[0],
         engine=state["engine"],
+        average=_read_weights(root / _AVERAGE) if (root / _AVERAGE).is_file() else {},
     )
 
 
@@ -289,7 +295,11 @@ def read_weights(folder: str | Path) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: the file is missing or damaged.
     """
-    tensors, metadata = _read_tensors(Path(folder) / _WEIGHTS)
+    return _read_weights(Path(folder) / _WEIGHTS)
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    tensors, metadata = _read_tensors(path)
     aliases: dict[str, str] = json.loads(metadata.get("aliases", "{}"))
     return tensors | {name: tensors[owner] for name, owner in aliases.items()}
 
@@ -390,6 +400,23 @@ def _some(names: list[str], at_most: int = 6) -> str:
     shown = ", ".join(names[:at_most])
     rest = len(names) - at_most
     return shown if rest <= 0 else f"{shown} and {rest} more"
+
+
+@contextlib.contextmanager
+def _refusal_explained(folder: str | Path) -> Iterator[None]:
+    """A full disk, for example; safetensors has an error of its own for it."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"the checkpoint {folder} could not be written ({error}); make room or choose another "
+            "--output_model_path. The checkpoints written before are whole: resume from the last."
+        ) from error
+
+
+def _save_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    owners, aliases = untie(weights)
+    save_file(owners, path, {"format": "pt", "aliases": json.dumps(aliases)})
 
 
 def _save_trainer(folder: Path, state: TrainerState) -> None:

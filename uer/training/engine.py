@@ -15,7 +15,7 @@ from torch import nn
 
 from uer.batch import Batch
 from uer.errors import CheckpointError, ConfigError
-from uer.optimizers.base import Named
+from uer.optimizers.base import Named, set_learning_rate
 from uer.score import Score
 from uer.training.machine import DTYPES, Arithmetic
 
@@ -45,6 +45,14 @@ class Trainable(Protocol):
 
     def decay_groups(self) -> tuple[Named, Named]:
         """Parameters by name, with and without weight decay."""
+        ...
+
+    def hidden(self) -> set[str]:
+        """Names of the parameters of hidden layers."""
+        ...
+
+    def stages(self) -> list[set[str]]:
+        """Names of the parameters of embeddings and layers, in the order a batch passes them."""
         ...
 
     def on_update(self, step: int, total: int) -> None:
@@ -197,8 +205,7 @@ class SingleDevice(Engine):
         Clipping is left to the optimizer's own division by ``grad_scale``: it reads the gradients
         anyway.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        set_learning_rate(self.optimizer, learning_rate)
         scaled = torch.nn.utils.get_total_norm(self._gradients()).to(self.device, torch.float32)
         divisor = torch.ones_like(scaled) if self._scaler is None else self._scaler.scale
         norm = scaled / divisor

@@ -8,6 +8,7 @@ micro-batches of unequal size give the gradient of one big batch, for several ta
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,7 @@ from uer.layers.dropout import POOL
 from uer.optimizers.base import Optimizer
 from uer.schedules.base import Schedule
 from uer.score import Ratio, Score
+from uer.training.average import WeightAverage
 from uer.training.checkpoint import (
     Contents,
     Progress,
@@ -31,9 +33,16 @@ from uer.training.checkpoint import (
 )
 from uer.training.engine import Engine, StepReport, Trainable
 from uer.training.evaluation import Evaluation, Window, evaluate
-from uer.training.guards import Interruption, NonFiniteGuard, Positions
+from uer.training.guards import (
+    Interruption,
+    NonFiniteGuard,
+    Positions,
+    SpikeGuard,
+    memory_explained,
+)
 from uer.training.machine import random_state, set_random_state
 from uer.training.progress import Bar, Console, Meter, Writer
+from uer.training.rates import make_optimizer
 from uer.training.saver import Saver
 from uer.training.settings import Settings
 
@@ -113,7 +122,11 @@ class Trainer:
         self.progress = Progress()
         self.window = Window(engine.device)
         self.guard = NonFiniteGuard(settings.max_skipped_updates)
+        self.spikes = SpikeGuard(settings.spike_factor)
+        self.average: WeightAverage | None = None
         self._norm = torch.zeros(())
+        self._starting = True  # no update of this process has been made yet
+        self._out_of_time = False
         self._measured: tuple[int, float] | None = None  # the last evaluation: its step, its value
         self._saved_at = -1
 
@@ -125,24 +138,26 @@ class Trainer:
                 that was never interrupted.
 
         Returns:
-            How far the run is: all updates are done.
+            How far the run is: all updates are done, or ``max_hours`` are over.
 
         Raises:
-            SystemExit: SIGTERM (status 143) or SIGINT (130) ended the run early; the update was
-                finished and a checkpoint written.
+            SystemExit: SIGTERM (status 143), SIGUSR1 (138) or SIGINT (130) ended the run early;
+                the update was finished and a checkpoint written.
             UserError: the output cannot be written, the data is empty, the checkpoint does not
-                fit, or too many gradients in a row were not finite.
+                fit, memory is too small, or too many gradients in a row were not finite.
         """
-        self._prepare(resume)
+        ends = time.monotonic() + 3600 * (self.settings.max_hours or 0)
+        with memory_explained(lambda: self.progress.step):
+            self._prepare(resume)
         bar = Bar(self.settings.total_steps, self.progress.step)
         try:
-            with Interruption() as interruption:
-                self._loop(interruption, bar)
+            with Interruption() as interruption, memory_explained(lambda: self.progress.step):
+                self._loop(interruption, bar, ends)
         finally:
             bar.close()
             for writer in self.writers:
                 writer.close()
-        if self.progress.step < self.settings.total_steps:
+        if self.progress.step < self.settings.total_steps and not self._out_of_time:
             raise SystemExit(interruption.exit_status())
         return self.progress
 
@@ -150,9 +165,12 @@ class Trainer:
         module = self.model
         assert isinstance(module, nn.Module), "a model is an nn.Module"
         self.saver.require_writable(self.settings.total_steps)
-        rate = self.settings.learning_rate
-        self.engine.prepare(module, lambda: self.optimizer.build(self.model.decay_groups(), rate))
+        self.engine.prepare(
+            module, lambda: make_optimizer(self.optimizer, self.model, self.settings)
+        )
         self.engine.model.train()
+        if self.settings.ema_decay:
+            self.average = WeightAverage(module, self.settings.ema_decay)
         if not self.model.additive and self.settings.accumulation_steps > 1:
             logger.warning(
                 "a target compares the rows of a batch: %d micro-batches are not one big batch",
@@ -179,6 +197,8 @@ class Trainer:
             )
         self.engine.load_optimizer_state(state.optimizer)
         self.engine.load_state(state.engine)
+        if self.average is not None:
+            self.average.restore(state.average)
         self.progress = state.progress
         self.stream.seek(state.progress.position)
         self.window.load_state(state.progress.window)
@@ -193,12 +213,16 @@ class Trainer:
         )
         set_random_state(state.rng)
 
-    def _loop(self, interruption: Interruption, bar: Bar) -> None:
+    def _loop(self, interruption: Interruption, bar: Bar, ends: float) -> None:
         settings, progress = self.settings, self.progress
         self.meter.restart()
         while progress.step < settings.total_steps:
             if self.engine.any_rank(interruption.signal is not None):
                 logger.warning("the run was asked to end; it stops after update %d", progress.step)
+                break
+            if settings.max_hours and self.engine.any_rank(time.monotonic() >= ends):
+                logger.info("max_hours are over; the run ends after update %d", progress.step)
+                self._out_of_time = True
                 break
             self._update()
             bar.advance()
@@ -209,8 +233,10 @@ class Trainer:
             if progress.step % settings.save_checkpoint_steps == 0:
                 self._save()
         self.guard.flush()
+        self.spikes.flush()
         if self._saved_at != progress.step:
-            self._save(interrupted=progress.step < settings.total_steps)
+            early = progress.step < settings.total_steps and not self._out_of_time
+            self._save(interrupted=early)
 
     def _update(self) -> None:
         progress = self.progress
@@ -223,11 +249,28 @@ class Trainer:
         report, scored = update(self.engine, self.model, there, rate)
         for scores, items in scored:
             self.window.add(scores, items, unless=report.skipped)
+        if self._starting:
+            self._tell_start(scored)
         self._norm = report.grad_norm
         progress.step += 1
+        if self.average is not None:
+            self.average.update(progress.step, report.skipped)
         progress.position = self.stream.position()
         self.model.on_update(progress.step, self.settings.total_steps)
         self.guard.watch(progress.step, report.skipped, positions)
+        self.spikes.watch(progress.step, report.grad_norm, positions)
+
+    def _tell_start(self, scored: Sequence[Scored]) -> None:
+        """Log the loss before any change: weights that did not load show at once."""
+        self._starting = False
+        window = Window(self.engine.device)
+        for scores, items in scored:
+            window.add(scores, items)
+        figures = window.figures(self.engine, self.model.loss_weights)
+        losses = {name: value for name, value in figures.items() if name.endswith("loss")}
+        if self.engine.is_main:
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            logger.info("before update %d: %s", self.progress.step + 1, shown or "no item")
 
     def _fetch(self) -> tuple[list[Batch], Positions]:
         """The micro-batches of an update, and where each began."""
@@ -300,6 +343,7 @@ class Trainer:
             optimizer=self.engine.optimizer_state(),
             rng=random_state(),
             engine=self.engine.state(),
+            average=self.average.weights(self.engine.weights()) if self.average else {},
         )
 
 
