@@ -66,7 +66,7 @@ def body_keys(config: Mapping[str, Any], target: str) -> dict[str, Any]:
 
 
 def read_recipe(
-    path: str | Path | None,
+    path: str | Path | Mapping[str, Any] | None,
     overrides: Mapping[str, Any] | None = None,
     *,
     defaults: Mapping[str, Any] | None = None,
@@ -75,7 +75,8 @@ def read_recipe(
     """Read and check a configuration.
 
     Args:
-        path: its file (YAML, or the predecessors' JSON); None: the overrides are all of it.
+        path: its file (YAML, or the predecessors' JSON) or its content; None: the overrides are
+            all of it.
         overrides: keys that win over the file's (the command line).
         defaults: keys that the file wins over (what the data set was made for).
         dialect: whose arithmetic the keys mean; by default what the file says, else ``published``.
@@ -83,15 +84,18 @@ def read_recipe(
     Raises:
         ConfigError: everything that is wrong with it.
     """
-    file = load_config(path) if path is not None else {}
+    if path is None or isinstance(path, Mapping):
+        file, source = path or {}, None
+    else:
+        file, source = load_config(path), str(path)
     config = {**(defaults or {}), **file, **_as_lists(overrides or {})}
     spoken = dialect or config.get("dialect") or "published"
     if spoken not in get_args(Dialect):
-        raise ConfigError([f"dialect: '{spoken}' is none; choose published or legacy."], path)
+        raise ConfigError([f"dialect: '{spoken}' is none; choose published or legacy."], source)
     config, notes = translate(config, spoken)
     if spoken != "published":
         config["dialect"] = spoken
-    planner = Planner(config, str(path) if path else None)
+    planner = Planner(config, source)
     recipe = Recipe(
         config=config,
         model=planner.section(Model),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from uer.builder import Planner
 from uer.cli.flags import POSITIONAL, Overrides
-from uer.cli.pretrain import build_model, writers
+from uer.cli.pretrain import build_model, known_facts, writers
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.config import dump_yaml
 from uer.data.store import Store
@@ -79,7 +79,7 @@ def finetune(
     made = choose_tokenizer(tokenizer, special_tokens_path, described, pretrained_model_path)
     train = job.read(train_path, {}, labelled=True)
     labels = job.facts(train)
-    facts = {**made.facts(), **labels}
+    facts = known_facts(made, recipe, labels)
     model = build_model(recipe, facts)
     if pretrained_model_path is not None:
         report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
@@ -93,7 +93,7 @@ def finetune(
         evaluation = Evaluation(data=dev, best_by=job.best_by, highest=job.highest)
     test = None if test_path is None else job.read(test_path, facts, labelled=True)
     contents = Contents(
-        config=dump_yaml({**recipe.config, "task": task, "facts": labels}),
+        config=dump_yaml({**recipe.config, "task": task, "facts": {**recipe.facts, **labels}}),
         save_tokenizer=made.save,
     )
     Trainer(
@@ -129,12 +129,14 @@ def plan_task(name: str, overrides: Mapping[str, Any]) -> tuple[Task, dict[str, 
 
 
 def task_recipe(
-    task: Task, config: str | Path, overrides: Mapping[str, Any], dialect: Any
+    task: Task, config: str | Path | Mapping[str, Any], overrides: Mapping[str, Any], dialect: Any
 ) -> Recipe:
     """A model's configuration with the task's head and data processor."""
     base = read_recipe(config, dialect=dialect)
     body = body_keys(base.config, task.target)
     body |= {"target": [task.target], "data_processor": task.processor}
+    if "vocab_size" in base.facts:
+        body["facts"] = {"vocab_size": base.facts["vocab_size"]}
     if "dialect" in base.config:
         body["dialect"] = base.config["dialect"]
     for note in base.notes:

@@ -18,12 +18,11 @@ from uer.cli.outputs import require_file_place
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.errors import UserError
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint
-from uer.interop.pretrained import dialect_of, load_pretrained, require_folder
+from uer.interop.pretrained import choose_config, dialect_of, load_pretrained
 from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugin
 from uer.tasks.base import Task
 from uer.training import machine
-from uer.training.checkpoint import MARKER
 from uer.training.predict import predict
 from uer.training.settings import Precision
 from uer.zoo.resolve import resolve
@@ -98,7 +97,7 @@ def _recipe(
                 "model; give --config_path."
             )
         return task_recipe(task, config_path, overrides, dialect_of(checkpoint))
-    recipe = read_recipe(require_folder(checkpoint) / MARKER, overrides)
+    recipe = read_recipe(choose_config(None, checkpoint), overrides)
     trained_for = recipe.config.get("task")
     if trained_for != name:
         what = f"was trained for the task '{trained_for}'" if trained_for else "is pre-trained only"

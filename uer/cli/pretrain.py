@@ -15,17 +15,16 @@ from uer.config import dump_yaml
 from uer.data.store import Store
 from uer.data.stream import Packing, TextStream
 from uer.errors import ConfigError, DataError, UserError
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint
 from uer.interop.pretrained import (
     choose_config,
     dialect_of,
     load_pretrained,
-    require_folder,
+    trained_with,
 )
 from uer.model import Model
 from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugin
-from uer.tokenizers.base import Tokenizer, load
+from uer.tokenizers.base import Tokenizer
 from uer.training import machine
 from uer.training.checkpoint import Contents
 from uer.training.cost import cost, peak_flops
@@ -93,7 +92,7 @@ def pretrain(
     _log.info(prepared.line())
     machine.seed_everything(chosen.seed)
     labels = _labels(store, dataset_path, labels_num)
-    facts = {**tokenizer.facts(), **recipe.facts, **labels}
+    facts = known_facts(tokenizer, recipe, labels)
     model = build_model(recipe, facts)
     if pretrained_model_path is not None:
         report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
@@ -149,17 +148,31 @@ def writers(log_path: str | None, tensorboard_path: str | None) -> list[Writer]:
 
 
 def _require_trained_with(tokenizer: Tokenizer, checkpoint: str) -> None:
-    """Equally many tokens are not the same tokens; a file of the predecessors says nothing."""
-    if is_legacy_checkpoint(checkpoint):
-        return
-    own = load(require_folder(checkpoint) / "tokenizer")
-    if own.fingerprint() != tokenizer.fingerprint():
+    """Weights belong to tokens; a file of the predecessors says nothing about them."""
+    own = trained_with(checkpoint, tokenizer)
+    if own is not None:
         raise UserError(
             f"{checkpoint} was trained with the tokenizer '{own.kind}' of {own.vocab_size} tokens, "
             f"the data set was made with '{tokenizer.kind}' of {tokenizer.vocab_size} tokens, and "
-            f"the two differ; preprocess the corpus with the vocabulary of {checkpoint}/tokenizer, "
+            f"the two differ; preprocess the corpus with the vocabulary of {checkpoint}, "
             "or start from its weights with --pretrained_model_path and --allow_partial."
         )
+
+
+def known_facts(tokenizer: Tokenizer, recipe: Recipe, labels: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known before a model is built; what a checkpoint knows of its tables counts.
+
+    Raises:
+        UserError: the tokenizer has tokens that the word table has no rows for.
+    """
+    facts = {**tokenizer.facts(), **recipe.facts, **labels}
+    if facts["vocab_size"] < tokenizer.vocab_size:
+        raise UserError(
+            f"the checkpoint has {facts['vocab_size']} word vectors, the tokenizer "
+            f"{tokenizer.vocab_size} tokens; enlarge it with `uer convert --resize_vocab "
+            f"{tokenizer.vocab_size}`."
+        )
+    return facts
 
 
 def _made_for(store: Store) -> dict[str, Any]:

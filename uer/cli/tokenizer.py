@@ -10,11 +10,10 @@ from typing import Any
 
 from uer.builder import Planner
 from uer.errors import UserError
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint
 from uer.interop.legacy_config import translate
-from uer.interop.pretrained import require_folder
+from uer.interop.pretrained import checkpoint_tokenizer, trained_with
 from uer.signature import parameters
-from uer.tokenizers.base import Tokenizer, load, read_special_tokens, tokenizers
+from uer.tokenizers.base import Tokenizer, read_special_tokens, tokenizers
 
 DEFAULT = "bert"
 
@@ -53,15 +52,13 @@ def choose_tokenizer(
         UserError: neither is there, or they differ.
         ConfigError: the flags are not those of the tokenizer.
     """
-    own = None
-    if checkpoint is not None and not is_legacy_checkpoint(checkpoint):
-        own = load(require_folder(checkpoint) / "tokenizer")
+    own = None if checkpoint is None else checkpoint_tokenizer(checkpoint)
     if not described and special_tokens_path is None and name in (None, own and own.kind):
         if own is None:
             raise UserError("--vocab_path is needed: no checkpoint brings its tokenizer along.")
         return own
     made = make_tokenizer(name or (own.kind if own else DEFAULT), special_tokens_path, described)
-    if own is not None and made.fingerprint() != own.fingerprint():
+    if own is not None and checkpoint is not None and trained_with(checkpoint, made):
         flags = ", ".join(f"--{key}" for key in ("tokenizer", *described))
         raise UserError(
             f"{checkpoint} was trained with the tokenizer '{own.kind}' of {own.vocab_size} tokens, "

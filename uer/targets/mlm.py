@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import nn
 
@@ -31,10 +33,11 @@ class MaskedLanguageModel(Target):
         embedding_size: Given[int],
         vocab_size: Given[int],
         hidden_act: HiddenAct = "gelu",
+        mlm_transform_bias: Annotated[bool, "the head's first linear map has a bias"] = True,
         layernorm: Factory[Norm] = default("normal"),
     ) -> None:
         super().__init__()
-        self.transform = Linear(input_size, embedding_size)
+        self.transform = Linear(input_size, embedding_size, bias=mlm_transform_bias)
         self.activation = ACTIVATIONS[hidden_act]
         self.norm = layernorm(size=embedding_size)
         self.output = Linear(embedding_size, vocab_size)

@@ -208,7 +208,33 @@ def fill(
     Raises:
         CheckpointError: the body stays unmatched, a shape differs, or tied tensors are not equal.
     """
+    report, matches = match(model, found, source)
+    if not allow_partial:
+        require_body(source, report)
     own = model.state_dict()
+    with torch.no_grad():
+        for name, tensor in matches.items():
+            own[name].copy_(tensor)
+    return report
+
+
+def match(
+    model: nn.Module, found: Mapping[str, torch.Tensor], source: str | Path
+) -> tuple[LoadReport, dict[str, torch.Tensor]]:
+    """Find the tensors for a model's parameters; the model may live on the device ``meta``.
+
+    Args:
+        model: as in `fill`.
+        found: as in `fill`.
+        source: as in `fill`.
+
+    Returns:
+        What would become of each tensor, and the tensors by the model's names, tied names included.
+
+    Raises:
+        CheckpointError: tied tensors are not equal.
+    """
+    own = model.state_dict(keep_vars=True)
     groups = _names_by_tensor(own)
     matches: dict[str, torch.Tensor] = {}
     missing, mismatched = [], []
@@ -227,12 +253,7 @@ def fill(
         unexpected=sorted(found.keys() - own.keys()),
         mismatched=sorted(mismatched),
     )
-    if not allow_partial:
-        _require_body(source, report)
-    with torch.no_grad():
-        for name, tensor in matches.items():
-            own[name].copy_(tensor)
-    return report
+    return report, matches
 
 
 def load_trainer_state(folder: str | Path) -> TrainerState:
@@ -322,7 +343,8 @@ def _names_by_tensor(weights: Mapping[str, torch.Tensor]) -> list[list[str]]:
     groups: dict[tuple[Any, ...], list[str]] = {}
     for name in sorted(weights):
         tensor = weights[name]
-        place = tensor.data_ptr() if tensor.numel() and tensor.device.type != "meta" else name
+        stored = tensor.numel() and tensor.device.type != "meta"
+        place = tensor.data_ptr() if stored else id(tensor)
         key = (place, tensor.device, tuple(tensor.shape), tensor.stride(), tensor.dtype)
         groups.setdefault(key, []).append(name)
     return list(groups.values())
@@ -339,7 +361,7 @@ def _require_equal(source: str | Path, names: list[str], found: Mapping[str, tor
             )
 
 
-def _require_body(source: str | Path, report: LoadReport) -> None:
+def require_body(source: str | Path, report: LoadReport) -> None:
     """Embeddings, encoder and decoder must match whole, and no shape may differ."""
     wrong = {
         "the checkpoint lacks": [n for n in report.missing if n.split(".")[0] in BODY],

@@ -1,0 +1,33 @@
+"""Folders of others: which kind one is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from uer.errors import CheckpointError
+from uer.interop.huggingface.source import CONFIG, HuggingFaceFolder
+from uer.interop.huggingface.weights import foreign_weights
+from uer.training.checkpoint import MANIFEST
+
+Folder = HuggingFaceFolder
+
+
+def is_foreign(path: str | Path) -> bool:
+    """A folder that others have written: it looks like one of theirs, and not like ours."""
+    root = Path(path)
+    if not root.is_dir() or (root / MANIFEST).is_file():
+        return False
+    return (root / CONFIG).is_file() or foreign_weights(root) is not None
+
+
+def open_folder(path: str | Path) -> Folder:
+    """A folder of others, ready to be read.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or it is of a kind that is not read.
+        ConfigError: the model is of a family that is not known.
+    """
+    root = Path(path)
+    if not (root / CONFIG).is_file():
+        raise CheckpointError(f"{path}: {foreign_weights(root) or f'there is no {CONFIG}.'}")
+    return HuggingFaceFolder(root)

@@ -1,0 +1,180 @@
+"""A folder of Hugging Face's transformers as a source of configuration and weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from uer.builder import Planner, build
+from uer.errors import ConfigError
+from uer.interop.huggingface.base import Config, Family, family_of
+from uer.interop.huggingface.names import Names
+from uer.interop.huggingface.weights import FolderWeights, read_json
+from uer.model import Model
+from uer.tokenizers.base import Tokenizer
+
+CONFIG = "config.json"
+_WORDS = "embedding.parts.word.weight"
+
+
+class HuggingFaceFolder:
+    """A model that transformers saved.
+
+    Args:
+        path: the folder.
+
+    Attributes:
+        theirs: the content of config.json.
+        family: what it is.
+        weights: its tensors by the names they have in the model with heads, read lazily.
+        architecture: the model's class, or None where nothing says it.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+        ConfigError: the family is not known.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        source = self.path / CONFIG
+        self.theirs = read_json(source)
+        self.family = family_of(self.theirs, source)
+        stored = FolderWeights(self.path)
+        self.architecture = _architecture(self.family, self.theirs, stored)
+        self.targets = self.family.heads.get(self.architecture or "", ())
+        self.weights = _Whole(stored, self.family, self.theirs)
+
+    def config(self) -> dict[str, Any]:
+        """The configuration of ours that means the same.
+
+        Raises:
+            ConfigError: it uses an option that we do not have.
+        """
+        try:
+            made = self.family.ours(self.theirs, self.weights)
+        except ConfigError as error:
+            raise ConfigError(error.problems, self.path / CONFIG) from None
+        if self.targets == ("cls",):
+            made |= {"task": "classifier", "data_processor": "cls"}
+        return as_asked({"about": kept(self.theirs), **made, "target": list(self.targets)}) | {
+            "facts": self._facts()
+        }
+
+    def tensors(self, targets: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Its tensors by our names; those without a counterpart keep theirs.
+
+        Args:
+            targets: those of the model that will hold them.
+
+        Raises:
+            CheckpointError: tensors that are one here differ.
+        """
+        table = table_of(self.family, self.theirs, targets)
+        return table.ours(self.weights, without=_other_heads(targets))
+
+    def tokenizer(self) -> Tokenizer:
+        """Its tokenizer: of BERT's kind where it has vocab.txt, else whatever its files say.
+
+        Raises:
+            DataError: there is none, or its files are damaged.
+        """
+        return build(Tokenizer, "hfpretrained", vocab_path=str(self.path))
+
+    def notes(self) -> list[str]:
+        """A sentence about what is left out."""
+        if self.architecture is None or self.architecture in self.family.heads:
+            return []
+        known = ", ".join(self.family.heads)
+        return [
+            f"{self.architecture}: its head has no counterpart here and is left out; known are "
+            f"{known}."
+        ]
+
+    def _facts(self) -> dict[str, Any]:
+        words = self.tensors(self.targets).get(_WORDS)
+        size = self.theirs.get("vocab_size") if words is None else words.shape[0]
+        facts = {"vocab_size": size}
+        return facts | {"labels_num": _classes(self.theirs)} if "cls" in self.targets else facts
+
+
+def _other_heads(targets: Sequence[str]) -> re.Pattern[str]:
+    """Names of ours that belong to targets which the model does not have."""
+    return re.compile(rf"targets\.(?!({'|'.join(targets) or '-'})\.).*")
+
+
+def table_of(family: Family, theirs: Config, targets: Sequence[str]) -> Names:
+    """The family's table of names for a model with these targets."""
+    return Names(family.names(theirs, targets), family.ignored)
+
+
+def as_asked(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without the keys that no part of this model asks for.
+
+    A family's table speaks of all its heads; a model without one has no use for its keys.
+    """
+    planner = Planner(config)
+    planner.section(Model)
+    asked = {*planner.asked(), "about", "task", "data_processor"}
+    return {key: config[key] for key in config if key in asked}
+
+
+def kept(theirs: Config) -> dict[str, Any]:
+    """What our configuration carries along for the way back: the family, ids, names of classes."""
+    ids = {k: v for k, v in theirs.items() if k.endswith("_token_id") and isinstance(v, int)}
+    found: dict[str, Any] = {"model_type": theirs["model_type"], **ids}
+    if "id2label" in theirs:
+        found["labels"] = [theirs["id2label"][key] for key in sorted(theirs["id2label"], key=int)]
+    return found
+
+
+def _classes(theirs: Config) -> int:
+    return len(theirs["id2label"]) if "id2label" in theirs else theirs.get("num_labels", 2)
+
+
+def _architecture(family: Family, theirs: Config, stored: Mapping[str, Any]) -> str | None:
+    """What config.json says, else the smallest model that knows as many tensors as any does."""
+    named = theirs.get("architectures") or []
+    if named:
+        return str(named[0])
+
+    def known(architecture: str) -> tuple[int, int]:
+        targets = family.heads[architecture]
+        found = list(_Whole(stored, family, theirs, targets))
+        names = table_of(family, theirs, targets)
+        return sum(names.known(name) for name in found), -len(targets)
+
+    return max(family.heads, key=known)
+
+
+class _Whole(Mapping[str, torch.Tensor]):
+    """Tensors by the names of the model with heads, also where the body was saved alone."""
+
+    def __init__(
+        self,
+        stored: Mapping[str, torch.Tensor],
+        family: Family,
+        theirs: Config,
+        targets: Sequence[str] | None = None,
+    ) -> None:
+        every = sorted({name for heads in family.heads.values() for name in heads})
+        names = table_of(family, theirs, every if targets is None else targets)
+        self._stored = stored
+        self._names = {
+            family.prefix + name
+            if not names.known(name) and names.known(family.prefix + name)
+            else name: name
+            for name in stored
+        }
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        return self._stored[self._names[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
