@@ -137,20 +137,20 @@ def _hidden(content: bytes, spellings: Collection[str]) -> bytes:
     """A model in which these pieces are control symbols, which are never found in text."""
     wanted = {spelling.encode("utf-8") for spelling in spellings}
     parts = []
-    for number, begin, end, value in _fields(content):
+    for number, begin, end, value in message_fields(content):
         whole = content[begin:end]
         if number == _PIECES and isinstance(value, bytes):
-            fields = {field: found for field, _, _, found in _fields(value)}
+            fields = {field: found for field, _, _, found in message_fields(value)}
             kind = fields.get(_TYPE, _NORMAL)
             if fields.get(_SPELLING) in wanted and kind in (_NORMAL, _USER_DEFINED):
-                kept = [value[b:e] for field, b, e, _ in _fields(value) if field != _TYPE]
+                kept = [value[b:e] for field, b, e, _ in message_fields(value) if field != _TYPE]
                 piece = b"".join([*kept, bytes([_TYPE << 3 | _VARINT, _CONTROL])])
                 whole = bytes([_PIECES << 3 | _BYTES]) + _varint(len(piece)) + piece
         parts.append(whole)
     return b"".join(parts)
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, int, int, int | bytes]]:
+def message_fields(message: bytes) -> Iterator[tuple[int, int, int, int | bytes]]:
     """Number, first byte, end and value of each field of a message."""
     place = 0
     while place < len(message):

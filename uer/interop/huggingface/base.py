@@ -134,11 +134,14 @@ class Family(ABC):
                 found[key.theirs] = value
         return found
 
-    def computed(self, theirs: Config) -> dict[str, torch.Tensor]:
-        """Tensors that their files hold although the configuration says all of them.
+    def further(
+        self, theirs: Config, tensors: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Tensors that their files hold although they say nothing new.
 
         Args:
             theirs: the content of config.json.
+            tensors: all others.
         """
         return {}
 

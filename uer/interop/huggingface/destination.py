@@ -125,7 +125,7 @@ def _as_family(family: Family, values: Config, weights: Tensors, targets: list[s
         classes = _facts(weights)["labels_num"]
         config["id2label"] = {str(n): f"LABEL_{n}" for n in range(classes)}
         config["label2id"] = {f"LABEL_{n}": n for n in range(classes)}
-    tensors = {**translated.tensors, **family.computed(config)}
+    tensors = translated.tensors | family.further(config, translated.tensors)
     if not targets:
         tensors = {name.removeprefix(family.prefix): tensor for name, tensor in tensors.items()}
     return Export(family, config, tensors, translated.left)

@@ -70,8 +70,16 @@ class Names:
         self._ignored = [_compiled(name) for name in ignored]
 
     def known(self, name: str) -> bool:
-        """A tensor of theirs has a place here."""
-        return self._entry(name) is not None
+        """The table speaks of a tensor of theirs."""
+        return self._entry(name) is not None or self._is_ignored(name)
+
+    def names(self, theirs: str) -> list[str]:
+        """The names of ours that a tensor of theirs becomes; none where it has no place."""
+        fit = self._entry(theirs)
+        return [] if fit is None else [_filled(one, fit[1]) for one in fit[0].fused.ours]
+
+    def _is_ignored(self, name: str) -> bool:
+        return any(pattern.fullmatch(name) for pattern in self._ignored)
 
     def ours(
         self, found: Tensors, without: re.Pattern[str] | None = None
@@ -87,10 +95,9 @@ class Names:
         """
         made: dict[str, torch.Tensor] = {}
         for theirs, tensor in found.items():
-            fit = self._entry(theirs)
-            names = [] if fit is None else [_filled(one, fit[1]) for one in fit[0].fused.ours]
+            fit, names = self._entry(theirs), self.names(theirs)
             if fit is None or any(without and without.fullmatch(name) for name in names):
-                if not any(pattern.fullmatch(theirs) for pattern in self._ignored):
+                if not self._is_ignored(theirs):
                     made[theirs] = tensor
                 continue
             for ours, part in zip(names, fit[0].fused.split(tensor), strict=True):
@@ -106,8 +113,12 @@ class Names:
         """Translate our tensors; of tied ones each is written once."""
         groups: dict[str, dict[int, torch.Tensor]] = {}
         entries: dict[str, tuple[_Entry, list[str]]] = {}
-        left = []
-        for ours, tensor in found.items():
+        left, written = [], set()
+        for ours, tensor in sorted(found.items()):
+            place_in_memory = (tensor.data_ptr(), tensor.shape)
+            if place_in_memory in written:
+                continue
+            written.add(place_in_memory)
             fit = next(
                 ((e, place, m) for p, e, place in self._ours if (m := p.fullmatch(ours))), None
             )

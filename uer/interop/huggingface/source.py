@@ -18,6 +18,7 @@ from uer.model import Model
 from uer.tokenizers.base import Tokenizer
 
 CONFIG = "config.json"
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
 _WORDS = "embedding.parts.word.weight"
 
 
@@ -31,7 +32,7 @@ class HuggingFaceFolder:
         theirs: the content of config.json.
         family: what it is.
         weights: its tensors by the names they have in the model with heads, read lazily.
-        architecture: the model's class, or None where nothing says it.
+        architecture: the model's class in transformers.
 
     Raises:
         CheckpointError: a file is missing or damaged.
@@ -45,7 +46,7 @@ class HuggingFaceFolder:
         self.family = family_of(self.theirs, source)
         stored = FolderWeights(self.path)
         self.architecture = _architecture(self.family, self.theirs, stored)
-        self.targets = self.family.heads.get(self.architecture or "", ())
+        self.targets = self.family.heads.get(self.architecture, ())
         self.weights = _Whole(stored, self.family, self.theirs)
 
     def config(self) -> dict[str, Any]:
@@ -76,8 +77,14 @@ class HuggingFaceFolder:
         table = table_of(self.family, self.theirs, targets)
         return table.ours(self.weights, without=_other_heads(targets))
 
+    def has_tokenizer(self) -> bool:
+        """There are files of a tokenizer."""
+        return any((self.path / name).is_file() for name in _TOKENIZER) or any(
+            self.path.glob("*.model")
+        )
+
     def tokenizer(self) -> Tokenizer:
-        """Its tokenizer: of BERT's kind where it has vocab.txt, else whatever its files say.
+        """Its tokenizer, of the kind that its files are for.
 
         Raises:
             DataError: there is none, or its files are damaged.
@@ -86,7 +93,7 @@ class HuggingFaceFolder:
 
     def notes(self) -> list[str]:
         """A sentence about what is left out."""
-        if self.architecture is None or self.architecture in self.family.heads:
+        if self.architecture in self.family.heads:
             return []
         known = ", ".join(self.family.heads)
         return [
@@ -135,33 +142,32 @@ def _classes(theirs: Config) -> int:
     return len(theirs["id2label"]) if "id2label" in theirs else theirs.get("num_labels", 2)
 
 
-def _architecture(family: Family, theirs: Config, stored: Mapping[str, Any]) -> str | None:
-    """What config.json says, else the smallest model that knows as many tensors as any does."""
+def _architecture(family: Family, theirs: Config, stored: Mapping[str, Any]) -> str:
+    """What config.json says, else the model with the heads whose output layers are there.
+
+    A language model's output layer may be the word table; then the body's names tell.
+    """
     named = theirs.get("architectures") or []
     if named:
         return str(named[0])
+    names = table_of(family, theirs, _every_target(family))
+    ours = " ".join(name for one in stored for name in names.names(one))
+    there = set(re.findall(r"targets\.(\w+)\.output", ours))
+    if not there and family.prefix and any(name.startswith(family.prefix) for name in stored):
+        there = {"lm"}
+    possible = [name for name, targets in family.heads.items() if there.issuperset(targets)]
+    return max(possible, key=lambda name: len(family.heads[name]))
 
-    def known(architecture: str) -> tuple[int, int]:
-        targets = family.heads[architecture]
-        found = list(_Whole(stored, family, theirs, targets))
-        names = table_of(family, theirs, targets)
-        return sum(names.known(name) for name in found), -len(targets)
 
-    return max(family.heads, key=known)
+def _every_target(family: Family) -> list[str]:
+    return sorted({name for heads in family.heads.values() for name in heads})
 
 
 class _Whole(Mapping[str, torch.Tensor]):
     """Tensors by the names of the model with heads, also where the body was saved alone."""
 
-    def __init__(
-        self,
-        stored: Mapping[str, torch.Tensor],
-        family: Family,
-        theirs: Config,
-        targets: Sequence[str] | None = None,
-    ) -> None:
-        every = sorted({name for heads in family.heads.values() for name in heads})
-        names = table_of(family, theirs, every if targets is None else targets)
+    def __init__(self, stored: Mapping[str, torch.Tensor], family: Family, theirs: Config) -> None:
+        names = table_of(family, theirs, _every_target(family))
         self._stored = stored
         self._names = {
             family.prefix + name

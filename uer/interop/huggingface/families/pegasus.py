@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -30,8 +30,10 @@ class Pegasus(Bart):
         names = super().names(theirs, targets)
         return {name: ours for name, ours in names.items() if name not in self.ignored}
 
-    def computed(self, theirs: Config) -> dict[str, torch.Tensor]:
-        """See `Family.computed`: the positions, all sines before the cosines."""
+    def further(
+        self, theirs: Config, tensors: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """See `Family.further`: the positions, all sines before the cosines."""
         rows, width = theirs["max_position_embeddings"], theirs["d_model"]
         exponent = torch.arange(0, width, 2, dtype=torch.float64) / width
         angle = torch.arange(rows, dtype=torch.float64)[:, None] / 10000.0**exponent

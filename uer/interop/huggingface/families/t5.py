@@ -90,6 +90,17 @@ class T5(Family):
         found["tie_word_embeddings"] = tied and bool(values.get("scale_tied_output"))
         return found | {"is_encoder_decoder": True, "decoder_start_token_id": 0}
 
+    def further(
+        self, theirs: Config, tensors: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """See `Family.further`: what is tied, but not scaled, is written twice."""
+        if theirs["tie_word_embeddings"] or "lm_head.weight" in tensors or not self._has_lm(theirs):
+            return {}
+        return {"lm_head.weight": tensors["shared.weight"]}
+
+    def _has_lm(self, theirs: Config) -> bool:
+        return "lm" in self.heads[theirs["architectures"][0]]
+
     def names(self, theirs: Config, targets: Sequence[str]) -> Table:
         """See `Family.names`."""
         gated = str(theirs.get("feed_forward_proj", "relu")).startswith("gated")
