@@ -18,7 +18,11 @@ field              shape          dtype   meaning
 labels.<t>.index   [M]            int64   where target <t> predicts: row * L + column, or a document
 labels.<t>.value   [M] or [M, C]  int64   what it should predict; float [M, C] when soft
                                   float
+labels.<t>.*_index [M]            int64   where target <t> predicts something else besides, and
+labels.<t>.*_value [M]            int64   what: ``backward_`` is the token before (bilm)
 ================== ============== ======= ========================================================
+
+The indices of a model with a decoder count in the side that the decoder reads, ``tgt``.
 
 B rows, L tokens of a row, D documents of all rows, M items predicted, C classes.
 """
@@ -34,7 +38,7 @@ import torch
 from uer.errors import DataError, did_you_mean
 
 LEAVES = ("ids", "segment", "position", "document", "validity", "prefix", "first", "length")
-_LABEL = re.compile(r"labels\.\w+\.(index|value)$")
+_LABEL = re.compile(r"labels\.\w+\.(\w+_)?(index|value)$")
 
 
 class Batch(Mapping[str, torch.Tensor]):

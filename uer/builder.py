@@ -301,12 +301,12 @@ class Planner:
         nested = isinstance(value, Mapping) and place.slot in value
         meaning = "a nested section" if nested else f"part {parameter.hint.__name__}"
         self._claim(section, name, place.title, meaning)
-        if hasattr(parameter.hint, "reads_section"):
-            return self._companion(parameter, value, path)
         if value is None or value in ("none", "None"):
             if not parameter.optional:
                 self.report(f"{path}: this part cannot be left out.")
             return None
+        if hasattr(parameter.hint, "reads_section"):
+            return self._companion(parameter, value, path)
         if parameter.many:
             entries = value if isinstance(value, list) else [value]
             plans = [

@@ -23,6 +23,11 @@ KvHeadsNum = Annotated[
 ]
 FeedForwardSize = Annotated[int, "inner width of the feed-forward block"]
 MaxSeqLength = Annotated[int, "positions the model knows; rows may not be longer"]
+PositionOffset = Annotated[
+    int, "row of the first position; rows before it are not used (RoBERTa, BART: 2)"
+]
+RelativeBuckets = Annotated[int, "buckets of relative distances"]
+RelativeMaxDistance = Annotated[int, "distances from here on share a bucket"]
 
 # Regularisation
 Dropout = Annotated[float, "dropout rate of embeddings, attention outputs and feed-forward outputs"]
@@ -51,3 +56,4 @@ Factorized = Annotated[
 
 # Data
 SeqLength = Annotated[int, "tokens of one side that the model sees at once"]
+TgtSeqLength = Annotated[int, "tokens of the target side that the model sees at once"]

@@ -100,7 +100,12 @@ class Model(nn.Module):
     @property
     def packable(self) -> bool:
         """Several documents may share a row."""
-        return self.encoder.packable and (self.decoder is None or self.decoder.packable)
+        companions = [model for head in self.heads.values() for model in head.companions().values()]
+        return (
+            self.encoder.packable
+            and (self.decoder is None or self.decoder.packable)
+            and all(getattr(model, "packable", False) for model in companions)
+        )
 
     def states(self, batch: Batch) -> States:
         """What the targets score: of the decoder where there is one, else of the encoder.

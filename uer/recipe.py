@@ -5,7 +5,7 @@ A configuration is one mapping that all of these read; together they must ask fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -132,8 +132,7 @@ def _check_labels(recipe: Recipe, planner: Planner) -> None:
     if recipe.processor is None:
         return
     provided = recipe.processor.part.provides
-    planned = recipe.model.parts.get("target") or []
-    for target in planned if isinstance(planned, list) else []:
+    for target in _targets(recipe.model):
         part: type[Target] = target.part
         if part.labels and f"labels.{target.name}" not in provided:
             have = ", ".join(sorted(name[7:] for name in provided if name.startswith("labels.")))
@@ -141,6 +140,16 @@ def _check_labels(recipe: Recipe, planner: Planner) -> None:
                 f"target: '{target.name}' needs labels that the data processor "
                 f"'{recipe.processor.name}' does not make; it makes labels for: {have}."
             )
+
+
+def _targets(model: Plan[Any]) -> Iterator[Plan[Any]]:
+    """The targets of a model, and those of the companions that they train."""
+    planned = model.parts.get("target") or []
+    for target in planned if isinstance(planned, list) else []:
+        yield target
+        for companion in target.parts.values():
+            if isinstance(companion, Plan) and issubclass(companion.part, Model):
+                yield from _targets(companion)
 
 
 def _as_lists(overrides: Mapping[str, Any]) -> dict[str, Any]:

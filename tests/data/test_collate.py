@@ -23,7 +23,7 @@ def ragged_of(lengths, layout=PAIR) -> Ragged:
 
 
 def batch_of(ragged, counts, *, width=None, packing="documents", **labels):
-    rows = Rows(np.array(counts), width, packing)
+    rows = Rows(np.array(counts), {} if width is None else {"src": width}, packing)
     return collate(Prepared({"src": ragged}, **labels), rows, pad_id=99)
 
 
@@ -142,7 +142,7 @@ def test_without_labels_the_fields_stay_and_are_empty():
         {"mlm": ("src", np.array([1]), np.array([5]))},
         {"cls": np.array([[0.5, 0.5]])},
     )
-    batch = collate(prepared, Rows(np.array([1]), None, "off"), pad_id=0, labelled=False)
+    batch = collate(prepared, Rows(np.array([1]), {}, "off"), pad_id=0, labelled=False)
     assert batch["labels.mlm.index"].shape == batch["labels.mlm.value"].shape == (0,)
     assert batch["labels.cls.index"].shape == (0,)
     assert batch["labels.cls.value"].shape == (0, 2)
@@ -152,3 +152,25 @@ def test_without_labels_the_fields_stay_and_are_empty():
 def test_too_long_a_row_is_our_mistake():
     with pytest.raises(AssertionError, match="longer than the batch is wide"):
         batch_of(ragged_of([[2]], PLAIN), [1], width=2)
+
+
+def test_two_sides_have_their_own_widths_and_equal_documents():
+    source, target = ragged_of([[2], [1], [3]], PLAIN), ragged_of([[1], [1], [2]], PLAIN)
+    prepared = Prepared(
+        {"src": source, "tgt": target},
+        {
+            "lm": ("tgt", np.array([0, 3, 5]), np.array([7, 8, 9])),
+            "lm.backward": ("src", np.array([8]), np.array([4])),
+        },
+    )
+    rows = Rows(np.array([2, 1]), {"src": 6}, "documents")
+    batch = listed(collate(prepared, rows, pad_id=99, tgt_pad_id=98))
+    assert batch["src.ids"] == [[1, 10, 11, 1, 10, 99], [1, 10, 11, 12, 99, 99]]
+    assert batch["tgt.ids"] == [[1, 10, 1, 10], [1, 10, 11, 98]]
+    assert batch["src.document"] == [[0, 0, 0, 1, 1, -1], [0, 0, 0, 0, -1, -1]]
+    assert batch["tgt.document"] == [[0, 0, 1, 1], [0, 0, 0, -1]]
+    assert batch["tgt.validity"] == [[True] * 4, [True] * 3 + [False]]
+    assert batch["tgt.first"] == [0, 2, 4] and batch["tgt.length"] == [2, 2, 3]
+    assert batch["labels.lm.index"] == [0, 3, 5] and batch["labels.lm.value"] == [7, 8, 9]
+    assert batch["labels.lm.backward_index"] == [9]
+    assert batch["labels.lm.backward_value"] == [4]

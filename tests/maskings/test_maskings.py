@@ -13,7 +13,7 @@ from uer.errors import ConfigError
 from uer.maskings.base import Candidates, Masking
 
 DRAW = Draw(7, 0)
-MODES = ("token", "span", "word")
+MODES = ("token", "span", "word", "block")
 
 
 def masking(mode="token", **changes):
@@ -50,7 +50,7 @@ def test_masked_can_be_undone_and_touches_nothing_else(mode, rate, seed, which):
     assert not np.isin(changed[changed != MASK], SPECIAL).any()
 
 
-@pytest.mark.parametrize("mode", ["token", "span"])
+@pytest.mark.parametrize("mode", ["token", "span", "block"])
 @pytest.mark.parametrize("rate", [0.001, 0.15, 0.5, 1.0])
 def test_the_share_is_exact(mode, rate):
     masked = masking(mode, mask_rate=rate)(MANY, DRAW)
@@ -218,3 +218,27 @@ def test_all_wrong_settings_are_named_at_once():
     with pytest.raises(ConfigError) as error:
         masking(mask_rate=2.0, mask_split=(1.0, 1.0, 1.0))
     assert len(error.value.problems) == 2
+
+
+@pytest.mark.parametrize(("rate", "block"), [(0.15, 16), (0.4, 10), (0.15, 64)])
+def test_a_block_has_one_stretch(rate, block):
+    masked = masking("block", mask_rate=rate, mask_block=block)(MANY, DRAW)
+    number = np.cumsum(~MANY.special) - 1  # of the tokens that may be predicted, in the batch
+    owner = MANY.owners()
+    counts = np.bincount(owner[~MANY.special])
+    starts = np.cumsum(counts) - counts
+    inside = number[masked.place] - starts[owner[masked.place]]
+    key = owner[masked.place] * 1000 + inside // block
+    shift = set()
+    for one in np.unique(key):
+        places = inside[key == one]
+        assert (np.diff(places) == 1).all()
+        shift.add(int(places[0]) % block)
+        whole = (one % 1000 + 1) * block <= counts[one // 1000]
+        assert not whole or abs(len(places) - rate * block) < 1.01
+    assert len(shift) > block // 2
+
+
+def test_a_block_holds_a_token_at_least():
+    with pytest.raises(ConfigError, match="mask_block: 0 must be at least 1"):
+        masking("block", mask_block=0)

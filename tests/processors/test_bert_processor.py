@@ -104,7 +104,7 @@ def test_golden_instance():
         made = processor.index(store, draw)
         which = np.arange(len(made))
         ragged = gather(store.sides["src"], made, which)
-        prepared = processor.prepare(ragged, draw, made)
+        prepared = processor.prepare({"src": ragged}, draw, made)
         for i, random in enumerate(prepared.row_labels["sp"].tolist()):
             ids = ragged.ids[ragged.offsets[i] : ragged.offsets[i + 1]].tolist()
             cut = ids.index(SEP)

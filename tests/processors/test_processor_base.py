@@ -38,7 +38,7 @@ def test_parts_join_to_the_whole(name):
 
     def prepared(which):
         ragged = gather(STORE.sides["src"], instances, np.array(which))
-        return processor.prepare(ragged, draw, instances)
+        return processor.prepare({"src": ragged}, draw, instances)
 
     whole = prepared([3, 1, 4, 0])
     joined = Prepared.join([prepared([3]), prepared([1, 4]), prepared([0])])
@@ -59,14 +59,14 @@ def test_provides_exactly_what_it_promises(name):
     processor, draw = made(name), Draw(1, 0)
     instances = processor.index(STORE, draw)
     ragged = gather(STORE.sides["src"], instances, np.arange(3))
-    prepared = processor.prepare(ragged, draw, instances)
+    prepared = processor.prepare({"src": ragged}, draw, instances)
     provided = {"src.ids"} | {f"labels.{t}" for t in (*prepared.token_labels, *prepared.row_labels)}
     if ragged.segment is not None:
         provided.add("src.segment")
     assert provided == processor.provides
     lengths = prepared.sides["src"].lengths()
-    assert lengths.tolist() == processor.lengths(instances)[:3].tolist()
-    assert processor.lengths(instances).max() <= processor.seq_length
+    assert lengths.tolist() == processor.lengths(instances)["src"][:3].tolist()
+    assert processor.lengths(instances)["src"].max() <= processor.seq_length
 
 
 @pytest.mark.parametrize(("name", "least"), [("bert", 5), ("mlm", 3), ("lm", 1), ("cls", 5)])

@@ -107,6 +107,11 @@ class Instances:
         start: int64 [N, K] first token of each span.
         length: int32 [N, K] its tokens.
         fields: further facts by name, [N, …] each.
+        side: the side of the store that the spans lie in.
+        beside: what further sides of the model read, by their names (``tgt``), instance by
+            instance the same N; these have nothing beside them.
+        offsets: int64 [S+1] where the sentences start that the instances were made of, for
+            processors that move or select them; None where nobody asks.
     """
 
     layouts: tuple[Layout, ...]
@@ -114,9 +119,16 @@ class Instances:
     start: Ints
     length: NDArray[np.int32]
     fields: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    side: str = "src"
+    beside: Mapping[str, Instances] = field(default_factory=dict)
+    offsets: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.layout)
+
+    def views(self) -> dict[str, Instances]:
+        """What each side of the model reads; ``src`` reads these themselves."""
+        return {"src": self, **self.beside}
 
     def lengths(self) -> Ints:
         """[N] tokens of each instance, constants included."""
@@ -249,6 +261,19 @@ class Ragged:
             **joined,
         )
 
+    @staticmethod
+    def of(ids: Ints, lengths: Ints, which: Ints) -> Ragged:
+        """Instances that a processor wrote itself; they have only ids.
+
+        Args:
+            ids: [T] tokens, one instance after the other.
+            lengths: [n] tokens of each instance.
+            which: [n] the instances' numbers.
+        """
+        ones = np.ones(len(ids), np.bool_)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        return Ragged(ids, offsets, None, ones, ~ones, ones, None, which)
+
     def _token_arrays(self) -> dict[str, Any]:
         names = (f.name for f in fields(self) if f.name not in ("offsets", "which"))
         return {name: getattr(self, name) for name in names}
@@ -287,6 +312,20 @@ def gather(side: TokenSide, instances: Instances, which: Ints) -> Ragged:
         prefix=per_token(tables.prefix[layout]) if tables.prefix.any() else None,
         which=which,
     )
+
+
+def gather_sides(store: TokenStore, instances: Instances, which: Ints) -> dict[str, Ragged]:
+    """Write instances out for every side of the model.
+
+    Args:
+        store: holds the tokens.
+        instances: all instances.
+        which: as for `gather`.
+    """
+    return {
+        name: gather(store.sides[view.side], view, which)
+        for name, view in instances.views().items()
+    }
 
 
 def _piece_lengths(length: NDArray[np.int32], column: Ints, constant: Bools) -> Ints:

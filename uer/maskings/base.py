@@ -131,12 +131,16 @@ class Masking(ABC):
         ids[index] = self._corrupt(ragged.ids[index], some, (chosen, one_way[chosen]), draw)
         return Masked(ids, index, ragged.ids[index])
 
+    def share(self, counts: Ints) -> Ints:
+        """How many of so many candidates are predicted; whole groups may be a few more or fewer."""
+        return np.minimum(np.maximum(np.rint(self.rate * counts).astype(np.int64), 1), counts)
+
     def _choose(self, some: Candidates, leader: Ints, draw: Draw) -> Ints:
         """[M] the candidates that are predicted, ascending."""
         luck = draw.bits("mask", some.instance, some.column[leader])
         counts = np.bincount(some.row)
         starts = np.cumsum(counts) - counts
-        share = np.minimum(np.maximum(np.rint(self.rate * counts).astype(np.int64), 1), counts)
+        share = self.share(counts)
         order = _random_order(some.row, luck)
         if self.whole:
             share = _whole_groups(leader[order], some.row, starts, share)

@@ -10,8 +10,9 @@ function of the start, and all pairs of a corpus come out of a few array operati
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -56,7 +57,7 @@ class Bert(Processor):
     too long lose tokens of the longer text at a random end; these are counted.
     """
 
-    corpus: ClassVar[Literal["sentences", "lines", "labelled"]] = "sentences"
+    corpus: ClassVar[str] = "sentences"
     provides: ClassVar[frozenset[str]] = frozenset(
         {"src.ids", "src.segment", "labels.mlm", "labels.sp"}
     )
@@ -111,8 +112,9 @@ class Bert(Processor):
             {"random": chunks.random},
         )
 
-    def prepare(self, ragged: Ragged, draw: Draw, instances: Instances) -> Prepared:
+    def prepare(self, gathered: Mapping[str, Ragged], draw: Draw, instances: Instances) -> Prepared:
         """Mask the pairs."""
+        ragged = gathered["src"]
         masked = self.masking(ragged, draw)
         return Prepared(
             {"src": replace(ragged, ids=masked.ids)},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,7 +22,7 @@ class Lm(Processor):
     predicted exactly once, and nothing is predicted across documents or at padding.
     """
 
-    corpus: ClassVar[Literal["sentences", "lines", "labelled"]] = "lines"
+    corpus: ClassVar[str] = "lines"
     provides: ClassVar[frozenset[str]] = frozenset({"src.ids", "labels.lm"})
 
     def __init__(
@@ -64,8 +65,9 @@ class Lm(Processor):
             length.astype(np.int32)[:, None],
         )
 
-    def prepare(self, ragged: Ragged, draw: Draw, instances: Instances) -> Prepared:
+    def prepare(self, gathered: Mapping[str, Ragged], draw: Draw, instances: Instances) -> Prepared:
         """Split each row into input and labels."""
+        ragged = gathered["src"]
         reads, is_label = np.ones((2, len(ragged.ids)), np.bool_)
         reads[ragged.offsets[1:] - 1] = False
         is_label[ragged.offsets[:-1]] = False
@@ -75,9 +77,9 @@ class Lm(Processor):
             {"src": ragged.keep(reads)}, {"lm": ("src", np.flatnonzero(wanted), labels)}
         )
 
-    def lengths(self, instances: Instances) -> Ints:
-        """[N] tokens of the input: the last one of a row is a label only."""
-        return instances.lengths() - 1
+    def lengths(self, instances: Instances) -> dict[str, Ints]:
+        """Tokens of the input: the last one of a row is a label only."""
+        return {"src": instances.lengths() - 1}
 
     def report(self, instances: Instances, store: TokenStore) -> dict[str, float]:
         """As for every processor; a token that ends one row and begins the next counts once."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Mlm(Processor):
     is cut into several. Every token stands in exactly one instance of an epoch.
     """
 
-    corpus: ClassVar[Literal["sentences", "lines", "labelled"]] = "lines"
+    corpus: ClassVar[str] = "lines"
     provides: ClassVar[frozenset[str]] = frozenset({"src.ids", "labels.mlm"})
 
     def __init__(
@@ -59,8 +60,9 @@ class Mlm(Processor):
             (self._layout(start.shape[1]),), np.zeros(len(first), np.uint8), start, length
         )
 
-    def prepare(self, ragged: Ragged, draw: Draw, instances: Instances) -> Prepared:
+    def prepare(self, gathered: Mapping[str, Ragged], draw: Draw, instances: Instances) -> Prepared:
         """Mask the instances."""
+        ragged = gathered["src"]
         masked = self.masking(ragged, draw)
         return Prepared(
             {"src": replace(ragged, ids=masked.ids)},

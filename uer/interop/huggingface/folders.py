@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from uer.errors import CheckpointError
+from uer.interop.huggingface.meta import MetaFolder, is_meta
 from uer.interop.huggingface.source import CONFIG, HuggingFaceFolder
 from uer.interop.huggingface.weights import foreign_weights
 from uer.training.checkpoint import MANIFEST
 
-Folder = HuggingFaceFolder
+Folder = HuggingFaceFolder | MetaFolder
 
 
 def is_foreign(path: str | Path) -> bool:
@@ -17,7 +18,7 @@ def is_foreign(path: str | Path) -> bool:
     root = Path(path)
     if not root.is_dir() or (root / MANIFEST).is_file():
         return False
-    return (root / CONFIG).is_file() or foreign_weights(root) is not None
+    return (root / CONFIG).is_file() or is_meta(root) or foreign_weights(root) is not None
 
 
 def open_folder(path: str | Path) -> Folder:
@@ -28,6 +29,8 @@ def open_folder(path: str | Path) -> Folder:
         ConfigError: the model is of a family that is not known.
     """
     root = Path(path)
-    if not (root / CONFIG).is_file():
-        raise CheckpointError(f"{path}: {foreign_weights(root) or f'there is no {CONFIG}.'}")
-    return HuggingFaceFolder(root)
+    if (root / CONFIG).is_file():
+        return HuggingFaceFolder(root)
+    if is_meta(root):
+        return MetaFolder(root)
+    raise CheckpointError(f"{path}: {foreign_weights(root) or f'there is no {CONFIG}.'}")

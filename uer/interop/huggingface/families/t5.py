@@ -71,9 +71,7 @@ class T5(Family):
         found.setdefault("decoder_layers_num", found["encoder_layers_num"])
         found |= _feed_forward(theirs.get("feed_forward_proj", "relu"))
         scaled = theirs.get("scale_decoder_outputs", theirs.get("tie_word_embeddings", True))
-        found["tie_weights"] = "lm_head.weight" not in weights or torch.equal(
-            weights["lm_head.weight"], weights["shared.weight"]
-        )
+        found["tie_weights"] = _are_one(weights, "lm_head.weight", "shared.weight")
         found["scale_tied_output"] = bool(scaled)
         return found
 
@@ -116,6 +114,12 @@ class T5(Family):
             "decoder.final_layer_norm": "decoder.norm",
             "lm_head": "targets.lm.output",
         }
+
+
+def _are_one(weights: Mapping[str, torch.Tensor], one: str, other: str) -> bool:
+    if one not in weights or other not in weights:
+        return True
+    return torch.equal(weights[one], weights[other])
 
 
 def _inner(place: int, gated: bool) -> dict[str, str]:
