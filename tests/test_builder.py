@@ -331,6 +331,11 @@ def test_a_key_of_a_nested_section_that_nobody_asks_for_is_reported_once():
     assert found == ["left.spoke: nobody asks for this key; did you mean 'spokes'?"]
 
 
+@pytest.mark.parametrize("nothing", [None, "none"])
+def test_a_companion_may_be_left_out(nothing):
+    assert car(engine="steam", size=9, companion=nothing).companion is None
+
+
 def test_companions_do_not_inherit():
     inner = {"engine": "steam", "size": 1, "doors": 2}
     made = car(engine="steam", size=9, spokes=3, companion=inner)

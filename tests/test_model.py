@@ -347,6 +347,54 @@ def test_bert_counts_as_in_transformers(name):
     assert sum(p.numel() for p in theirs.parameters()) == config["about"]["parameters"]
 
 
+ELECTRAS = {"small": (256, 128, 4, 64, 1), "base": (768, 768, 12, 256, 4)}
+ELECTRAS["large"] = (1024, 1024, 16, 256, 4)
+
+
+@pytest.mark.parametrize("size", ELECTRAS)
+def test_electra_counts_as_in_transformers(size):
+    from transformers import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining
+
+    width, emb, heads, narrow, few = ELECTRAS[size]
+
+    def made(kind, width, heads):
+        return kind(
+            ElectraConfig(
+                embedding_size=emb,
+                hidden_size=width,
+                num_hidden_layers=24 if size == "large" else 12,
+                num_attention_heads=heads,
+                intermediate_size=4 * width,
+            )
+        )
+
+    with torch.device("meta"):
+        both = [made(ElectraForPreTraining, width, heads), made(ElectraForMaskedLM, narrow, few)]
+    counts = [sum(p.numel() for p in each.parameters()) for each in both]
+    shared = sum(p.numel() for p in both[1].electra.embeddings.parameters())
+    assert load_config(f"electra/{size}")["about"]["parameters"] == sum(counts) - shared
+
+
+def test_prophetnet_and_mpnet_count_as_in_transformers():
+    from transformers import (
+        MPNetConfig,
+        MPNetForMaskedLM,
+        ProphetNetConfig,
+        ProphetNetForConditionalGeneration,
+    )
+
+    with torch.device("meta"):
+        theirs = {
+            "prophetnet/large": ProphetNetForConditionalGeneration(ProphetNetConfig()),
+            "mpnet/base": MPNetForMaskedLM(
+                MPNetConfig(vocab_size=30527, max_position_embeddings=514)
+            ),
+        }
+    for name, model in theirs.items():
+        count = sum(p.numel() for p in model.parameters())
+        assert load_config(name)["about"]["parameters"] == count
+
+
 def test_bert_tiny_by_hand():
     v, h, f = 21128, 128, 512
     embedding = v * h + 512 * h + 2 * h + 2 * h

@@ -53,12 +53,14 @@ class Embedding(Part, ABC):
 
     Attributes:
         output_size: E, width of the vectors.
+        output_sizes: the width of every stream; empty: there is one.
         first: may stand first in a list, that is: makes States from a batch alone.
     """
 
     list_name: ClassVar[str] = "sum"
     first: ClassVar[bool] = False
     output_size: int
+    output_sizes: tuple[int, ...] = ()
 
     @property
     def table(self) -> nn.Parameter | None:
@@ -87,12 +89,14 @@ class Encoder(Part, ABC):
 
     Attributes:
         output_size: H, width of the states.
+        output_sizes: the width of every stream; empty: it reads and makes one only.
         packable: documents that share a row do not see each other. Where False (a recurrence, a
             convolution across the row) the loader pads instead of packing.
     """
 
-    packable: ClassVar[bool] = False
+    packable: bool = False
     output_size: int
+    output_sizes: tuple[int, ...] = ()
 
     @abstractmethod
     def forward(self, states: States) -> States:

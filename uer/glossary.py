@@ -48,8 +48,10 @@ RemoveAttentionScale = Annotated[bool, "scores are not divided by the root of th
 ParameterSharing = Annotated[bool, "one layer's parameters serve all layers"]
 Mask = Annotated[MaskKind, "which tokens self-attention may see"]
 Pooling = Annotated[
-    Literal["first", "last", "mean", "max"], "how a document's states become one vector"
+    Literal["first", "last", "mean", "max", "legacy_last", "legacy_mean"],
+    "how a document's states become one vector",
 ]
+TieStreams = Annotated[bool, "both streams are one: one embedding and one encoder serve them"]
 Factorized = Annotated[
     bool | None, "a linear map between embeddings and hidden states; by default where widths differ"
 ]

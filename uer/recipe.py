@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from uer.builder import Plan, Planner, decode
-from uer.components import Target
-from uer.config import load_config
+from uer.components import Target, targets
+from uer.config import find_config, load_config
 from uer.errors import ConfigError
 from uer.interop.legacy_config import Dialect, translate
 from uer.model import Model
 from uer.optimizers.base import Optimizer
 from uer.processors.base import Processor
 from uer.schedules.base import Schedule
+from uer.signature import parameters
 from uer.training.settings import Settings
 
 # Keys of a file that describe it and build nothing.
@@ -92,7 +93,11 @@ def read_recipe(
     spoken = dialect or config.get("dialect") or "published"
     if spoken not in get_args(Dialect):
         raise ConfigError([f"dialect: '{spoken}' is none; choose published or legacy."], source)
-    config, notes = translate(config, spoken)
+    theirs = source is not None and find_config(source).suffix == ".json"
+    try:
+        config, notes = translate(config, spoken, theirs=theirs)
+    except ConfigError as error:
+        raise ConfigError(error.problems, source) from None
     if spoken != "published":
         config["dialect"] = spoken
     planner = Planner(config, source)
@@ -106,8 +111,15 @@ def read_recipe(
         notes=notes,
     )
     _check_labels(recipe, planner)
-    planner.finish(also_known=(*DESCRIPTIVE, *(field.name for field in fields(Settings))))
+    known = {*DESCRIPTIVE, *(field.name for field in fields(Settings))}
+    planner.finish(also_known=known if config.get("target") else known | _keys_of_targets())
     return recipe
+
+
+def _keys_of_targets() -> set[str]:
+    """Keys that an architecture may carry for the target that a task will choose."""
+    schemas = (parameters(targets.get(name)).values() for name in targets.names())
+    return {entry.name for schema in schemas for entry in schema if entry.kind != "given"}
 
 
 def _required(plan: Plan[Any] | None) -> Any:

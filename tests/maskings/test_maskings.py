@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_store import MASK, SPECIAL, VOCAB, make_processor, random_store
+from fake_store import MASK, SPECIAL, VOCAB, make_processor, random_store, store_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +13,7 @@ from uer.errors import ConfigError
 from uer.maskings.base import Candidates, Masking
 
 DRAW = Draw(7, 0)
-MODES = ("token", "span", "word", "block")
+MODES = ("token", "span", "word", "ngram", "block")
 
 
 def masking(mode="token", **changes):
@@ -201,6 +201,7 @@ def test_instances_without_candidates_have_no_labels(mode):
         ),
         ("token", {"mask_split": (1.5, -0.5, 0.0)}, "mask_split"),
         ("span", {"span_geo_prob": 0.0}, r"span_geo_prob: 0.0 is not in \(0, 1\]"),
+        ("ngram", {"ngram_max_length": 0}, "ngram_max_length: 0 is not positive"),
         ("span", {"span_max_length": 0}, "span_max_length: 0 is not positive"),
         (
             "token",
@@ -242,3 +243,31 @@ def test_a_block_has_one_stretch(rate, block):
 def test_a_block_holds_a_token_at_least():
     with pytest.raises(ConfigError, match="mask_block: 0 must be at least 1"):
         masking("block", mask_block=0)
+
+
+def test_ngrams_are_chosen_whole_and_short_ones_more_often():
+    tokens = [6 + 2 * n for n in range(45)]  # every token is a word
+    store = store_of([[tokens]] * 3000)
+    made = make_processor("mlm", seq_length=64).index(store, DRAW)
+    ragged = gather(store.sides["src"], made, np.arange(3000))
+    rule = masking("ngram", mask_rate=0.02, ngram_max_length=3)
+    place = np.flatnonzero(~ragged.special)
+    row = ragged.owners()[place]
+    some = Candidates(place, row, ragged.which[row], place - ragged.offsets[row])
+    leader = rule.leaders(some, ragged, DRAW)
+    assert (leader <= np.arange(len(leader))).all() and (row[leader] == row).all()
+    sizes = np.bincount(np.unique(leader, return_counts=True)[1], minlength=4)
+    share = sizes[1:] / sizes.sum()
+    # The last n-gram of a text is cut, so the chances 6/11, 3/11, 2/11 are not quite met.
+    assert np.abs(share - np.array([6, 3, 2]) / 11).max() < 0.03
+    # 2 % of 45 words is one: a single n-gram is masked, whatever its length.
+    chosen = np.bincount(ragged.owners()[rule(ragged, DRAW).place])
+    assert set(chosen.tolist()) == {1, 2, 3}
+
+
+def test_ngrams_are_of_whole_words():
+    masked = masking("ngram")(MANY, DRAW)
+    chosen = np.zeros(len(MANY.ids), np.bool_)
+    chosen[masked.place] = True
+    inside = np.flatnonzero(~MANY.word_start & ~MANY.special & (MANY.positions() > 1))
+    assert (chosen[inside] == chosen[inside - 1]).all()

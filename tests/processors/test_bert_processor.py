@@ -18,7 +18,7 @@ from uer.data.instances import gather
 from uer.data.randomness import Draw
 from uer.data.spans import cut_sentences
 from uer.errors import ConfigError, DataError
-from uer.processors.bert import _trimmed, sequential_chunks
+from uer.processors.bert import sequential_chunks, trimmed_pairs
 
 corpora = st.lists(st.lists(st.integers(1, 20), min_size=1, max_size=7), min_size=2, max_size=8)
 
@@ -153,7 +153,7 @@ def test_over_long_sentences_are_cut_not_lost():
 
 def test_tokens_are_cut_at_both_ends():
     lengths = np.full((4000, 2), 20)
-    front, left = _trimmed(lengths, 30, Draw(1, 0))
+    front, left = trimmed_pairs(lengths, 30, Draw(1, 0))
     assert (left == 15).all()
     assert abs(front.mean() - 2.5) < 0.1 and front.min() == 0 and front.max() == 5
 

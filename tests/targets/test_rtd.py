@@ -106,6 +106,29 @@ def test_padding_and_packing_change_nothing(monkeypatch):
     assert model.weights(apart) == {"generator.mlm": 10, "rtd": 18}
 
 
+def test_a_batch_without_masked_tokens_has_no_items():
+    model, (batch, _) = model_of(ELECTRA), masked()
+    none = torch.zeros(0, dtype=torch.int64)
+    batch = batch.replace(labels__mlm__index=none, labels__mlm__value=none)
+    assert model.weights(batch) == {"generator.mlm": 0, "rtd": 0}
+    scores = model(batch)
+    assert scores["rtd"].loss_sum == 0 and scores["generator.mlm"].loss_sum == 0
+    sum(score.loss_sum for score in scores.values()).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_a_generator_that_is_not_packable_keeps_the_model_from_packing():
+    recurrent = {**GENERATOR, "encoder": "lstm"}
+    recurrent = {k: v for k, v in recurrent.items() if k not in ("heads_num", "feedforward_size")}
+    assert not model_of({**ELECTRA, "generator": recurrent}).packable
+
+
+def test_a_decoder_is_refused():
+    sides = {"tgt_embedding": ["word", "pos"], "decoder": "transformer"}
+    with pytest.raises(ConfigError, match="rtd reads the encoder's tokens; leave the decoder out"):
+        model_of({**ELECTRA, **sides})
+
+
 # ------------------------------------------------------------------------ the two models' parts
 
 
@@ -139,13 +162,22 @@ def test_a_generator_is_one_masked_language_model(target):
         model_of({**ELECTRA, "generator": generator})
 
 
+def test_a_discriminator_alone_scores_what_the_batch_says_was_replaced():
+    alone = model_of({key: value for key, value in ELECTRA.items() if key != "generator"})
+    batch, _ = masked((5,), ((0,),))
+    with pytest.raises(ConfigError, match="target 'rtd' needs the key 'generator' to be trained"):
+        alone(batch)
+    replaced = torch.tensor([0, 1, 0, 0, 1])
+    scores = alone(Batch({**batch, "labels.rtd.value": replaced}))
+    logits = alone.heads["rtd"].logits(alone.states(batch).hidden)[0]
+    losses = torch.where(replaced == 1, logits.sigmoid(), 1 - logits.sigmoid()).log()
+    assert list(scores) == ["rtd"] and not alone.heads["rtd"].companions()
+    torch.testing.assert_close(scores["rtd"].loss_sum, -losses.sum())
+
+
 def test_mistakes_of_a_configuration_are_named(tmp_path):
     with pytest.raises(ConfigError, match=r"generator_temperature: 0\.0 must be above 0"):
         model_of({**ELECTRA, "generator_temperature": 0.0})
-    with pytest.raises(ConfigError, match="target 'rtd' needs the key 'generator'"):
-        model_of({key: value for key, value in ELECTRA.items() if key != "generator"})
-    with pytest.raises(ConfigError, match="generator: this part cannot be left out"):
-        model_of({**ELECTRA, "generator": None})
     with pytest.raises(ConfigError, match=r"generator\.hiden_size: nobody asks"):
         model_of({**ELECTRA, "generator": {**GENERATOR, "hiden_size": 8}})
     with pytest.raises(ConfigError, match="'mlm' needs labels that the data processor 'lm' does"):

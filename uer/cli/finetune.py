@@ -79,7 +79,7 @@ def finetune(
     made = choose_tokenizer(tokenizer, special_tokens_path, described, pretrained_model_path)
     train = job.read(train_path, {}, labelled=True)
     labels = job.facts(train)
-    facts = known_facts(made, recipe, labels)
+    facts = known_facts({"src": made}, recipe, labels)
     model = build_model(recipe, facts)
     if pretrained_model_path is not None:
         report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)

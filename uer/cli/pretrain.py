@@ -10,7 +10,12 @@ import numpy as np
 import torch
 
 from uer.cli.flags import Overrides
-from uer.cli.tokenizer import require_vocabulary, split_tokenizer
+from uer.cli.tokenizer import (
+    require_vocabulary,
+    side_facts,
+    split_tokenizer,
+    tokenizer_keys,
+)
 from uer.config import dump_yaml
 from uer.data.store import Store
 from uer.data.stream import Packing, TextStream
@@ -38,7 +43,7 @@ from uer.zoo.resolve import resolve
 _log = logging.getLogger(__name__)
 
 # The data set carries its tokenizer; what describes one was given to preprocess.py.
-_OF_TOKENIZER = ("tokenizer", "special_tokens_path")
+_OF_TOKENIZER = ("tokenizer", "special_tokens_path", "json_format_corpus")
 
 
 def pretrain(
@@ -72,16 +77,14 @@ def pretrain(
         load_plugin(file)
     pretrained_model_path = resolve(pretrained_model_path)
     store = Store.open(dataset_path)
-    described, overrides = split_tokenizer(overrides)
-    tokenizer = store.tokenizer()
-    require_vocabulary(tokenizer, overrides.get("tokenizer"), described, dataset_path)
+    tokenizers, overrides = _tokenizers(store, overrides, dataset_path)
     if pretrained_model_path is not None and not allow_partial:
-        _require_trained_with(tokenizer, pretrained_model_path)
+        _require_trained_with(tokenizers, pretrained_model_path)
     if resume_from_checkpoint is not None:
-        _require_trained_with(tokenizer, resume_from_checkpoint)
+        _require_trained_with(tokenizers, resume_from_checkpoint)
     recipe = read_recipe(
         choose_config(config_path, resume_from_checkpoint or pretrained_model_path),
-        {key: value for key, value in overrides.items() if key not in _OF_TOKENIZER},
+        overrides,
         defaults=_made_for(store),
         dialect=dialect_of(pretrained_model_path),
     )
@@ -92,7 +95,8 @@ def pretrain(
     _log.info(prepared.line())
     machine.seed_everything(chosen.seed)
     labels = _labels(store, dataset_path, labels_num)
-    facts = known_facts(tokenizer, recipe, labels)
+    facts = known_facts(tokenizers, recipe, labels)
+    source, target = tokenizers["src"], tokenizers.get("tgt")
     model = build_model(recipe, facts)
     if pretrained_model_path is not None:
         report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
@@ -102,7 +106,8 @@ def pretrain(
     evaluation = None
     if eval_dataset_path is not None:
         held_out = Store.open(eval_dataset_path)
-        held_out.require_tokenizer(tokenizer)
+        for side, tokenizer in tokenizers.items():
+            held_out.require_tokenizer(tokenizer, side)
         _labels(held_out, eval_dataset_path, facts.get("labels_num"))
         evaluation = Evaluation(data=_stream(held_out, recipe, model, chosen, packing, facts))
     config = {**recipe.config, "facts": {**recipe.facts, **labels}}
@@ -115,7 +120,11 @@ def pretrain(
         engine=SingleDevice(
             prepared.device, precision=prepared.precision, max_grad_norm=chosen.max_grad_norm
         ),
-        contents=Contents(config=dump_yaml(config), save_tokenizer=tokenizer.save),
+        contents=Contents(
+            config=dump_yaml(config),
+            save_tokenizer=source.save,
+            save_tgt_tokenizer=target.save if target else None,
+        ),
         evaluation=evaluation,
         writers=writers(log_path, tensorboard_path),
         meter=_meter(recipe, facts, stream, prepared),
@@ -131,7 +140,12 @@ def build_model(recipe: Recipe, facts: Mapping[str, Any]) -> Model:
     """
     model = recipe.model.build(facts)
     if not model.objectives:
-        raise ConfigError(["target: the configuration names none, so there is nothing to train."])
+        raise ConfigError(
+            [
+                "target: the configuration names none, so there is nothing to train; choose one "
+                "with --target (clr for a dual model), or fine-tune the architecture for a task."
+            ]
+        )
     parameters = sum(parameter.numel() for parameter in model.parameters())
     _log.info("model of %s parameters: %s", f"{parameters:,}", ", ".join(model.objectives))
     return model
@@ -147,30 +161,65 @@ def writers(log_path: str | None, tensorboard_path: str | None) -> list[Writer]:
     return found
 
 
-def _require_trained_with(tokenizer: Tokenizer, checkpoint: str) -> None:
+def _tokenizers(
+    store: Store, overrides: Mapping[str, Any], dataset_path: str
+) -> tuple[dict[str, Tokenizer], dict[str, Any]]:
+    """The data set's tokenizers by side, and the flags that describe none of them."""
+    of_source, left = split_tokenizer(overrides)
+    of_target = {f"tgt_{key}": key for key in (*tokenizer_keys(), *_OF_TOKENIZER)}
+    described = {
+        "src": {**of_source, "tokenizer": overrides.get("tokenizer")},
+        "tgt": {of_target[key]: value for key, value in left.items() if key in of_target},
+    }
+    left = {
+        key: value
+        for key, value in left.items()
+        if key not in of_target and key not in _OF_TOKENIZER
+    }
+    found = {side: store.tokenizer(side) for side in store.sides}
+    for side, tokenizer in found.items():
+        name = described[side].pop("tokenizer", None)
+        prefix = "" if side == "src" else f"{side}_"
+        require_vocabulary(tokenizer, name, described[side], dataset_path, prefix)
+    return found, left
+
+
+def _require_trained_with(tokenizers: Mapping[str, Tokenizer], checkpoint: str) -> None:
     """Weights belong to tokens; a file of the predecessors says nothing about them."""
-    own = trained_with(checkpoint, tokenizer)
-    if own is not None:
-        raise UserError(
-            f"{checkpoint} was trained with the tokenizer '{own.kind}' of {own.vocab_size} tokens, "
-            f"the data set was made with '{tokenizer.kind}' of {tokenizer.vocab_size} tokens, and "
-            f"the two differ; preprocess the corpus with the vocabulary of {checkpoint}, "
-            "or start from its weights with --pretrained_model_path and --allow_partial."
-        )
+    for side, tokenizer in tokenizers.items():
+        own = trained_with(checkpoint, tokenizer, side)
+        if own is not None:
+            raise UserError(
+                f"{checkpoint} was trained with the tokenizer '{own.kind}' of {own.vocab_size} "
+                f"tokens, the data set was made with '{tokenizer.kind}' of {tokenizer.vocab_size} "
+                "tokens, and the two differ; preprocess the corpus with the vocabulary of "
+                f"{checkpoint}, or start from its weights with --pretrained_model_path and "
+                "--allow_partial."
+            )
 
 
-def known_facts(tokenizer: Tokenizer, recipe: Recipe, labels: Mapping[str, Any]) -> dict[str, Any]:
+def known_facts(
+    tokenizers: Mapping[str, Tokenizer], recipe: Recipe, labels: Mapping[str, Any]
+) -> dict[str, Any]:
     """What is known before a model is built; what a checkpoint knows of its tables counts.
+
+    Args:
+        tokenizers: by side.
+        recipe: of the model; carries what the checkpoint knows.
+        labels: what the data tell about their classes.
 
     Raises:
         UserError: the tokenizer has tokens that the word table has no rows for.
     """
-    facts = {**tokenizer.facts(), **recipe.facts, **labels}
-    if facts["vocab_size"] < tokenizer.vocab_size:
+    decodes = recipe.model.parts.get("decoder") is not None
+    source = tokenizers["src"]
+    told = side_facts(source, tokenizers.get("tgt"), decodes=decodes)
+    facts = {**told, **recipe.facts, **labels}
+    if facts["vocab_size"] < source.vocab_size:
         raise UserError(
             f"the checkpoint has {facts['vocab_size']} word vectors, the tokenizer "
-            f"{tokenizer.vocab_size} tokens; enlarge it with `uer convert --resize_vocab "
-            f"{tokenizer.vocab_size}`."
+            f"{source.vocab_size} tokens; enlarge it with `uer convert --resize_vocab_to "
+            f"{source.vocab_size}`."
         )
     return facts
 

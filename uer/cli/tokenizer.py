@@ -69,7 +69,11 @@ def choose_tokenizer(
 
 
 def require_vocabulary(
-    tokenizer: Tokenizer, name: str | None, described: Mapping[str, Any], dataset_path: str
+    tokenizer: Tokenizer,
+    name: str | None,
+    described: Mapping[str, Any],
+    dataset_path: str,
+    prefix: str = "",
 ) -> None:
     """A data set carries its tokenizer; files given besides must hold the same vocabulary.
 
@@ -78,6 +82,7 @@ def require_vocabulary(
         name: the kind that the flags are for, by default the data set's.
         described: the flags of a tokenizer.
         dataset_path: the data set, for the message.
+        prefix: of the flags' names.
 
     Raises:
         UserError: the vocabularies differ.
@@ -91,7 +96,7 @@ def require_vocabulary(
     keys = {key: config[key] for key in schema if key in config}
     if make_tokenizer(config["tokenizer"], None, keys).vocabulary != tokenizer.vocabulary:
         given = " and ".join(str(config[key]) for key in needed)
-        flags = ", ".join(f"--{key}" for key in needed)
+        flags = ", ".join(f"--{prefix}{key}" for key in needed)
         raise UserError(
             f"{dataset_path} was made with another vocabulary than {given}; leave {flags} out to "
             "use the data set's own, or preprocess the corpus again."
@@ -99,9 +104,18 @@ def require_vocabulary(
 
 
 def make_tokenizer(
-    name: str, special_tokens_path: str | None, described: Mapping[str, Any]
+    name: str,
+    special_tokens_path: str | None,
+    described: Mapping[str, Any],
+    source: str = "command line",
 ) -> Tokenizer:
     """The tokenizer that flags describe.
+
+    Args:
+        name: of the kind.
+        special_tokens_path: JSON file of special tokens by role.
+        described: the other flags.
+        source: where they came from, for messages.
 
     Raises:
         UserError: it cannot be made of them.
@@ -110,8 +124,30 @@ def make_tokenizer(
     if special_tokens_path is not None:
         config["special_tokens"] = read_special_tokens(special_tokens_path)
     config, _ = translate(config)
-    planner = Planner(config, "command line")
+    planner = Planner(config, source)
     plan = planner.choice("tokenizer", Tokenizer)
     planner.finish()
     assert plan is not None
     return plan.build()
+
+
+def side_facts(
+    tokenizer: Tokenizer, tgt_tokenizer: Tokenizer | None, *, decodes: bool = True
+) -> dict[str, Any]:
+    """What models and processors ask for about the tokenizers of both sides.
+
+    The target side's facts carry the prefix ``tgt_`` for processors, and the slots' names for the
+    parts of a model with a decoder, whose targets predict the target side. Without a tokenizer of
+    its own, the target side is the source's.
+
+    Args:
+        tokenizer: the source side's.
+        tgt_tokenizer: the target side's, if it has its own.
+        decodes: the model has a decoder.
+    """
+    facts = tokenizer.facts()
+    of_target = (tgt_tokenizer or tokenizer).facts()
+    if tgt_tokenizer is not None and decodes:
+        slots = ("tgt_embedding", "decoder", "target")
+        facts |= {f"{slot}.{key}": value for slot in slots for key, value in of_target.items()}
+    return facts | {f"tgt_{key}": value for key, value in of_target.items()}

@@ -103,6 +103,11 @@ def _side(
         fields["prefix"] = laid_out(ragged.prefix, False)
     if len(place) < shape[0] * width:
         fields["validity"] = np.arange(width) < sizes[:, None]
+    if ragged.position is not None:
+        fields["position"] = laid_out(ragged.position, 0)
+    if ragged.order is not None:
+        fields["order"] = laid_out(ragged.order, 0)
+        fields["query"] = _columns(fields["order"] < 0)
     if len(ragged) > len(sizes):
         fields["first"] = place[ragged.offsets[:-1]]
         if rows.packing == "documents":
@@ -110,6 +115,14 @@ def _side(
             fields["document"] = laid_out(np.repeat(number, ragged.lengths()), -1)
             fields["position"] = laid_out(ragged.positions(), 0)
     return place, fields
+
+
+def _columns(wanted: NDArray[np.bool_]) -> Ints:
+    """[B, Q] columns of what is wanted [B, L] in each row, -1 behind the last."""
+    counts = wanted.sum(axis=1)
+    columns = np.full((len(wanted), int(counts.max(initial=0))), -1, np.int64)
+    columns[np.arange(columns.shape[1]) < counts[:, None]] = np.nonzero(wanted)[1]
+    return columns
 
 
 def _plain(value: NDArray[Any]) -> NDArray[Any]:

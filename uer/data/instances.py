@@ -202,6 +202,8 @@ class Ragged:
         word_start: bool [T] a word starts here; True at constants.
         prefix: bool [T] visible to the whole instance, or None where no layout has a prefix.
         which: int64 [n] the instances' numbers.
+        position: int64 [T] position, or None where it is the place in the instance.
+        order: int64 [T] turn in which a token is predicted, as in `uer.batch`, or None.
     """
 
     ids: Ints
@@ -212,6 +214,8 @@ class Ragged:
     word_start: Bools
     prefix: Bools | None
     which: Ints
+    position: Ints | None = None
+    order: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.which)
@@ -225,7 +229,9 @@ class Ragged:
         return np.repeat(np.arange(len(self)), self.lengths())
 
     def positions(self) -> Ints:
-        """[T] place of each token in its instance."""
+        """[T] position of each token in its instance."""
+        if self.position is not None:
+            return self.position
         return np.arange(len(self.ids)) - np.repeat(self.offsets[:-1], self.lengths())
 
     def keep(self, wanted: Bools) -> Ragged:

@@ -129,12 +129,24 @@ def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str
             "ours (--to uer) or of Hugging Face (--to huggingface)."
         )
     special = made.tokenizer.special if made.tokenizer else {}
-    exported = export(made.config, made.weights, special)
+    config, weights, notes = _alone(made.config, made.weights)
+    exported = export(config, weights, special)
     with atomic_folder(path, MANIFEST) as scratch:
         exported.write(scratch)
         if made.tokenizer is None:
-            return [f"{path}: there is no tokenizer to write."]
-        return write_tokenizer(made.tokenizer, scratch)
+            return [*notes, "there is no tokenizer to write."]
+        return [*notes, *write_tokenizer(made.tokenizer, scratch)]
+
+
+def _alone(
+    config: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
+) -> tuple[dict[str, Any], dict[str, torch.Tensor], list[str]]:
+    """A model without the one that is trained beside it, and a sentence if there was one."""
+    found = {key: value for key, value in config.items() if key != "generator"}
+    kept = {name: tensor for name, tensor in weights.items() if ".generator." not in name}
+    left = len(weights) - len(kept)
+    notes = [f"the generator is a model of its own and is left out: {left} tensors."]
+    return found, kept, notes if left else []
 
 
 def _legacy(path: str | Path, config_path: str | None, tokenizer: Tokenizer | None) -> Checkpoint:

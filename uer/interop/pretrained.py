@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from uer.config import load_config
+from uer.data.store_meta import tokenizer_folder
 from uer.errors import CheckpointError
 from uer.interop.huggingface.folders import is_foreign, open_folder
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy
@@ -61,8 +62,12 @@ def checkpoint_config(path: str | Path) -> dict[str, Any]:
     return load_config(require_folder(path) / MARKER)
 
 
-def checkpoint_tokenizer(path: str | Path) -> Tokenizer | None:
+def checkpoint_tokenizer(path: str | Path, side: str = "src") -> Tokenizer | None:
     """The tokenizer that a checkpoint brings along; None: a file of the predecessors has none.
+
+    Args:
+        path: the checkpoint.
+        side: which side's.
 
     Raises:
         CheckpointError: it is no checkpoint, or damaged.
@@ -72,16 +77,16 @@ def checkpoint_tokenizer(path: str | Path) -> Tokenizer | None:
         return None
     if is_foreign(path):
         return open_folder(path).tokenizer()
-    return load(require_folder(path) / "tokenizer")
+    return load(require_folder(path) / tokenizer_folder(side))
 
 
-def trained_with(path: str | Path, tokenizer: Tokenizer) -> Tokenizer | None:
-    """The tokenizer of a checkpoint, if it is another one than ``tokenizer``.
+def trained_with(path: str | Path, tokenizer: Tokenizer, side: str = "src") -> Tokenizer | None:
+    """The tokenizer of a checkpoint's side, if it is another one than ``tokenizer``.
 
     Equally many tokens are not the same tokens. Of a Hugging Face folder the vocabularies are
     compared, for several of our tokenizers read the same files.
     """
-    own = checkpoint_tokenizer(path)
+    own = checkpoint_tokenizer(path, side)
     if own is None or own.fingerprint() == tokenizer.fingerprint():
         return None
     same = is_foreign(path) and own.vocabulary == tokenizer.vocabulary

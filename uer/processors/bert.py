@@ -103,7 +103,7 @@ class Bert(Processor):
         second, second_end = _second_texts(text, chunks, draw)
         starts = text.offsets[np.stack([chunks.first, second], axis=1)]
         ends = text.offsets[np.stack([chunks.middle, second_end], axis=1)]
-        cut, length = _trimmed(ends - starts, room, draw)
+        cut, length = trimmed_pairs(ends - starts, room, draw)
         return Instances(
             (self.layout,),
             np.zeros(len(starts), np.uint8),
@@ -146,7 +146,9 @@ class Bert(Processor):
         }
 
 
-def sequential_chunks(text: Sentences, room: int, short_seq_prob: float, draw: Draw) -> Chunks:
+def sequential_chunks(
+    text: Sentences, room: int, short_seq_prob: float, draw: Draw, *, random_next: bool = True
+) -> Chunks:
     """Cut documents into chunks as a loop over sentences would.
 
     Args:
@@ -154,6 +156,8 @@ def sequential_chunks(text: Sentences, room: int, short_seq_prob: float, draw: D
         room: tokens of a pair.
         short_seq_prob: chance that a document's chunks have a random length of 2 … ``room`` tokens.
         draw: the epoch's randomness.
+        random_next: half of the Bs are random; else all follow, and where a chunk has a single
+            sentence there is none.
     """
     document = np.arange(len(text.documents) - 1)
     short = draw.uniform("short", document) < short_seq_prob
@@ -166,6 +170,8 @@ def sequential_chunks(text: Sentences, room: int, short_seq_prob: float, draw: D
     count = end - sentence
     middle = sentence + 1 + draw.integers("middle", sentence, np.maximum(count - 1, 1))
     random = (draw.bits("random next", sentence) >> np.uint64(63) == 1) | (count == 1)
+    if not random_next:
+        random[:] = False
     following = np.where(random, middle, end)
     first = np.flatnonzero(reachable(following, text.documents[:-1]))
     return Chunks(first, middle[first], end[first], random[first], target[first])
@@ -188,7 +194,7 @@ def _second_texts(text: Sentences, chunks: Chunks, draw: Draw) -> tuple[Ints, In
     return second, second_end
 
 
-def _trimmed(lengths: Ints, room: int, draw: Draw) -> tuple[Ints, Ints]:
+def trimmed_pairs(lengths: Ints, room: int, draw: Draw) -> tuple[Ints, Ints]:
     """Shorten pairs to ``room`` tokens, each lost one at the front or the back by a fair coin.
 
     Args:

@@ -10,6 +10,7 @@ import numpy as np
 from uer.data.instances import Constant, Instances, Ints, Ragged, Span, TokenStore
 from uer.data.randomness import Draw
 from uer.glossary import SeqLength
+from uer.processors._sequences import next_token
 from uer.processors.base import Prepared, Processor
 from uer.signature import Given
 
@@ -67,15 +68,8 @@ class Lm(Processor):
 
     def prepare(self, gathered: Mapping[str, Ragged], draw: Draw, instances: Instances) -> Prepared:
         """Split each row into input and labels."""
-        ragged = gathered["src"]
-        reads, is_label = np.ones((2, len(ragged.ids)), np.bool_)
-        reads[ragged.offsets[1:] - 1] = False
-        is_label[ragged.offsets[:-1]] = False
-        wanted = ragged.loss[is_label]
-        labels = ragged.ids[is_label][wanted]
-        return Prepared(
-            {"src": ragged.keep(reads)}, {"lm": ("src", np.flatnonzero(wanted), labels)}
-        )
+        read, labels = next_token(gathered["src"], "src")
+        return Prepared({"src": read}, {"lm": labels})
 
     def lengths(self, instances: Instances) -> dict[str, Ints]:
         """Tokens of the input: the last one of a row is a label only."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from uer.data.instances import Constant, Instances, Ints, Layout, Ragged, Span, TokenStore
 from uer.data.randomness import Draw
-from uer.data.spans import Sentences, cut_sentences, reachable
+from uer.data.spans import Sentences, cut_sentences, ends_inside, reachable
 from uer.glossary import SeqLength
 from uer.maskings.base import Masking
 from uer.processors.base import Prepared, Processor
@@ -46,14 +46,19 @@ class Mlm(Processor):
         self.masking = masking
         self.require_seq_length(3)
 
+    @property
+    def room(self) -> int:
+        """Tokens of text that an instance can hold."""
+        return self.seq_length - 2
+
     def index(self, store: TokenStore, draw: Draw) -> Instances:
         """Fill instances with sentences; nothing is random here."""
-        room = self.seq_length - 2
+        room = self.room
         text = cut_sentences(store.sides["src"], longest=room, size=room)
         if self.full_sentences:
             ends, roots = _ends_across(text, room), np.zeros(1, np.int64)
         else:
-            ends, roots = _ends_inside(text, room), text.documents[:-1]
+            ends, roots = ends_inside(text, room), text.documents[:-1]
         first = np.flatnonzero(reachable(ends, roots))
         start, length = _documents_of(text, first, ends[first])
         return Instances(
@@ -75,12 +80,6 @@ class Mlm(Processor):
         for number in range(1, documents):
             pieces += [Constant(self.sep_id, only_if=number), Span(number)]
         return (*pieces, Constant(self.sep_id))
-
-
-def _ends_inside(text: Sentences, room: int) -> Ints:
-    """[S] the first sentence that does not fit any more after each start, inside its document."""
-    ends = np.searchsorted(text.offsets, text.offsets[:-1] + room, side="right") - 1
-    return np.minimum(ends, text.documents[text.owners() + 1])
 
 
 def _ends_across(text: Sentences, room: int) -> Ints:

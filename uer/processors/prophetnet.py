@@ -47,7 +47,7 @@ class ProphetNet(Mlm):
             sep_id=sep_id,
         )
         self.tgt_seq_length = tgt_seq_length
-        most = int(self._most(np.array([seq_length - 2]))[0])
+        most = int(self.masking.most(np.array([seq_length - 2]))[0])
         if most > tgt_seq_length:
             raise ConfigError(
                 [
@@ -74,8 +74,4 @@ class ProphetNet(Mlm):
     def lengths(self, instances: Instances) -> dict[str, Ints]:
         """See `Processor.lengths`."""
         text = instances.length.sum(axis=1, dtype=np.int64)
-        return {"src": instances.lengths(), "tgt": self._most(text)}
-
-    def _most(self, text: Ints) -> Ints:
-        """[N] tokens that are masked of so many at most; whole words can exceed their share."""
-        return text if self.masking.whole else self.masking.share(text)
+        return {"src": instances.lengths(), "tgt": self.masking.most(text)}

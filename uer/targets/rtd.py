@@ -75,6 +75,9 @@ class ReplacedTokenDetection(Target):
 
         target: [{rtd: {weight: 50}}]
         generator: {encoder: transformer, …, target: mlm, tie_weights: true}
+
+    Without a generator it scores a batch that says itself what was replaced: a trained
+    discriminator of which the generator is not at hand.
     """
 
     labels = ()
@@ -83,7 +86,7 @@ class ReplacedTokenDetection(Target):
         self,
         *,
         input_size: Given[int],
-        generator: Factory[Generator],
+        generator: Factory[Generator] | None = None,
         generator_temperature: Annotated[
             float, "the generator's predictions are divided by it before sampling"
         ] = 1.0,
@@ -101,11 +104,14 @@ class ReplacedTokenDetection(Target):
     def attach(self, model: nn.Module) -> None:
         """Make the generator, which may read with the model's embedding."""
         assert isinstance(model, Model)
-        self.generator = self._make.given(shared_embedding=model.embedding)()
+        if model.decoder is not None:
+            raise ConfigError(["target: rtd reads the encoder's tokens; leave the decoder out."])
+        if self._make is not None:
+            self.generator = self._make.given(shared_embedding=model.embedding)()
 
     def companions(self) -> dict[str, nn.Module]:
         """The generator."""
-        return {"generator": self.generator}
+        return {} if self._make is None else {"generator": self.generator}
 
     def prepare(self, batch: Batch) -> tuple[Batch, dict[str, Score]]:
         """Put samples of the generator's predictions in the places of the masked tokens.
@@ -113,7 +119,19 @@ class ReplacedTokenDetection(Target):
         Returns:
             The batch with other ``src.ids`` and ``labels.<name>.value`` [B * L], 1 where a token
             was replaced; and the generator's score.
+
+        Raises:
+            ConfigError: there is no generator, and the batch does not say what was replaced.
         """
+        if self._make is None:
+            if f"labels.{self.name}.value" not in batch:
+                raise ConfigError(
+                    [
+                        f"target '{self.name}' needs the key 'generator' to be trained: a section "
+                        "that describes the model which replaces tokens."
+                    ]
+                )
+            return batch, {}
         head = self.generator.head
         ids, index = batch["src.ids"], batch[f"labels.{head.name}.index"]
         value = batch[f"labels.{head.name}.value"]
@@ -127,12 +145,12 @@ class ReplacedTokenDetection(Target):
         return changed, {f"generator.{head.name}": cross_entropy(logits, value)}
 
     def weight(self, batch: Batch) -> torch.Tensor:
-        """[] number of tokens, padding not counted."""
-        return _real(batch).sum()
+        """[] number of tokens, padding not counted; without any masked one there are none."""
+        return self._real(batch).sum()
 
     def forward(self, states: States, batch: Batch) -> Score:
         """Score hidden [B, L, H] against ``labels.<name>.value`` [B * L], 1 for replaced tokens."""
-        logits, real = self.logits(states.hidden).flatten().float(), _real(batch)
+        logits, real = self.logits(states.hidden).flatten().float(), self._real(batch)
         replaced = batch[f"labels.{self.name}.value"].float() * real
         losses = F.binary_cross_entropy_with_logits(logits, replaced, reduction="none")
         said = (logits.detach() > 0).float() * real
@@ -149,6 +167,14 @@ class ReplacedTokenDetection(Target):
         """[…, H] → […], positive where a token seems replaced."""
         return self.output(self.activation(self.hidden(hidden))).squeeze(-1)
 
+    def _real(self, batch: Batch) -> torch.Tensor:
+        """[B * L] float, 1 at tokens that count and 0 at padding."""
+        ids, validity = batch["src.ids"], batch.get("src.validity")
+        counts = len(batch[f"labels.{self.generator.head.name}.value"]) > 0
+        if validity is None or not counts:
+            return torch.full((ids.numel(),), float(counts), device=ids.device)
+        return validity.flatten().float()
+
 
 def sample(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """[M] classes drawn from softmax(logits [M, V] / temperature).
@@ -158,14 +184,6 @@ def sample(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """
     logits = logits.detach().float() / temperature
     return (logits - torch.empty_like(logits).exponential_().log()).argmax(-1)
-
-
-def _real(batch: Batch) -> torch.Tensor:
-    """[B * L] float, 1 at tokens and 0 at padding."""
-    validity = batch.get("src.validity")
-    if validity is None:
-        return torch.ones_like(batch["src.ids"], dtype=torch.float32).flatten()
-    return validity.flatten().float()
 
 
 class _Shared:

@@ -5,6 +5,7 @@
     model.safetensors               weights; tied tensors once, their other names in the metadata
     config.yaml                     the resolved configuration
     tokenizer/                      what the data side needs to make batches
+    tokenizer_tgt/                  the target side's, where it has its own
     trainer/state.json              step, position in the data, settings, figures so far
     trainer/optimizer.safetensors   "<quantity>/<parameter>"
     trainer/rng.safetensors         states of the random generators
@@ -48,10 +49,12 @@ class Contents:
     Args:
         config: text of ``config.yaml``.
         save_tokenizer: writes the tokenizer's files into the folder it is given; None: no text.
+        save_tgt_tokenizer: the same for the target side's, where it has its own.
     """
 
     config: str
     save_tokenizer: Callable[[Path], None] | None = None
+    save_tgt_tokenizer: Callable[[Path], None] | None = None
 
 
 @dataclass(kw_only=True)
@@ -158,9 +161,13 @@ def save_checkpoint(
         metadata = {"format": "pt", "aliases": json.dumps(aliases)}
         save_file(owners, scratch / _WEIGHTS, metadata)
         (scratch / MARKER).write_text(contents.config, encoding="utf-8")
-        if contents.save_tokenizer is not None:
-            (scratch / "tokenizer").mkdir()
-            contents.save_tokenizer(scratch / "tokenizer")
+        for name, save in (
+            ("tokenizer", contents.save_tokenizer),
+            ("tokenizer_tgt", contents.save_tgt_tokenizer),
+        ):
+            if save is not None:
+                (scratch / name).mkdir()
+                save(scratch / name)
         if trainer is not None:
             _save_trainer(scratch, trainer)
         _write_json(scratch / MANIFEST, {"format": FORMAT, "files": _sizes(scratch)})

@@ -188,6 +188,18 @@ def test_what_transformers_cannot_express_is_refused(tmp_path, capsys):
     assert not (tmp_path / "theirs").exists()
 
 
+def test_a_generator_is_left_out(tmp_path, caplog):
+    config = {**OURS, "target": ["rtd"], "generator": {**OURS, "target": ["mlm"]}}
+    weights = model_of(config).state_dict()
+    save_checkpoint(tmp_path / "ours", weights, Contents(config=json.dumps(config)))
+    caplog.set_level("INFO")
+    assert run("convert", tmp_path / "ours", tmp_path / "theirs") == 0
+    assert "the generator is a model of its own and is left out" in caplog.text
+    again = hf.AutoModelForPreTraining.from_pretrained(tmp_path / "theirs").state_dict()
+    head = again["discriminator_predictions.dense.weight"]
+    assert torch.equal(head, weights["targets.rtd.hidden.weight"])
+
+
 def test_nothing_is_overwritten(theirs, tmp_path, capsys):
     (tmp_path / "ours").mkdir()
     (tmp_path / "ours" / "mine.txt").write_text("mine")

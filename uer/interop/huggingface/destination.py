@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,12 +96,16 @@ def _facts(weights: Tensors) -> dict[str, Any]:
     """What the data had told the model, read off the weights."""
     words = {
         "embedding.vocab_size": "embedding.parts.word.weight",
-        "tgt_embedding.vocab_size": "tgt_embedding.parts.word.weight",
-        "target.mlm.vocab_size": "targets.mlm.output.weight",
-        "target.lm.vocab_size": "targets.lm.output.weight",
+        "tgt_embedding.vocab_size": r"tgt_embedding.(parts.)?word.weight",
+        "target.vocab_size": r"targets.(mlm|lm|ngram).output.weight",
         "labels_num": "targets.cls.output.weight",
     }
-    return {fact: weights[name].shape[0] for fact, name in words.items() if name in weights}
+    return {
+        fact: weights[name].shape[0]
+        for fact, pattern in words.items()
+        for name in weights
+        if re.fullmatch(pattern, name)
+    }
 
 
 def _candidates(model_type: str | None) -> list[str]:
