@@ -172,4 +172,12 @@ def load_config(path: str | Path) -> dict[str, Any]:
         config = parse_yaml(text, file)
     if not isinstance(config, dict):
         raise ConfigError(["must hold 'key: value' lines."], file)
+    if "model_type" in config and "embedding" not in config:
+        raise ConfigError(
+            [
+                "this describes a model of Hugging Face's transformers; give the folder it lies in "
+                "as the checkpoint (--pretrained_model_path), or convert that with `uer convert`."
+            ],
+            file,
+        )
     return config
