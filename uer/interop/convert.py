@@ -12,10 +12,12 @@ import torch
 from uer.config import dump_yaml
 from uer.errors import UserError
 from uer.files import atomic_folder
+from uer.interop.equivalent import in_halves, in_pairs, with_layer_norms
 from uer.interop.huggingface.destination import export
 from uer.interop.huggingface.folders import is_foreign, open_folder
+from uer.interop.huggingface.sentence import in_both_streams, single_stream, write_modules
 from uer.interop.huggingface.tokenizer import write_tokenizer
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy
+from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy, write_legacy
 from uer.interop.pretrained import checkpoint_config, require_folder
 from uer.recipe import read_recipe
 from uer.tokenizers.base import Tokenizer, load
@@ -23,6 +25,7 @@ from uer.training.checkpoint import (
     MANIFEST,
     Contents,
     LoadReport,
+    fill,
     match,
     read_weights,
     require_body,
@@ -43,7 +46,9 @@ class Checkpoint:
         weights: by our names, tied ones included.
         tokenizer: or None where the source has none.
         report: what became of each tensor.
+        facts: what the data had told the model.
         notes: what else was left out.
+        pooling: how it makes a vector of a text; None unless that is what it is for.
     """
 
     kind: Kind
@@ -51,7 +56,9 @@ class Checkpoint:
     weights: dict[str, torch.Tensor]
     tokenizer: Tokenizer | None
     report: LoadReport
+    facts: dict[str, Any]
     notes: tuple[str, ...] = ()
+    pooling: str | None = None
 
 
 def kind_of(path: str | Path) -> Kind:
@@ -100,6 +107,8 @@ def read_checkpoint(
         found = folder.tensors(folder.targets)
         own = folder.tokenizer() if folder.has_tokenizer() else None
         notes = tuple(folder.notes())
+        if config.get("encoder") == "dual":
+            found = in_both_streams(found)
     return _matched(kind, config, found, tokenizer or own, path, notes)
 
 
@@ -124,19 +133,34 @@ def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str
         save_checkpoint(path, made.weights, contents)
         return []
     if kind == "legacy":
-        raise UserError(
-            "--to legacy: files of the predecessors are read, but not written; write a folder of "
-            "ours (--to uer) or of Hugging Face (--to huggingface)."
-        )
+        return _write_legacy(made, path)
+    if made.config.get("encoder") == "dual":
+        made = replace(made, **single_stream(made.config, made.weights))
     special = made.tokenizer.special if made.tokenizer else {}
     config, weights, notes = _alone(made.config, made.weights)
+    config, weights = in_halves(*with_layer_norms(config, weights))
     exported = export(config, weights, special)
     with atomic_folder(path, MANIFEST) as scratch:
         exported.write(scratch)
+        if made.pooling is not None:
+            write_modules(scratch, made.pooling, exported.config)
         if made.tokenizer is None:
             return [*notes, "there is no tokenizer to write."]
         longest = config.get("max_seq_length")
         return [*notes, *write_tokenizer(made.tokenizer, scratch, longest)]
+
+
+def _write_legacy(made: Checkpoint, path: str | Path) -> list[str]:
+    """A file of the predecessors, which holds the weights alone."""
+    place = Path(path)
+    if place.exists():
+        raise UserError(f"{path} exists; choose another path, or move it.")
+    config, weights = in_pairs(made.config, made.weights)
+    recipe = read_recipe(config)
+    model = recipe.model.build({**made.facts, **recipe.facts})
+    fill(model, weights, path)
+    notes = write_legacy(model, place)
+    return [*notes, f"{path} holds weights alone: keep the configuration and the vocabulary."]
 
 
 def _alone(
@@ -179,11 +203,12 @@ def _matched(
     recipe = read_recipe(config)
     known = {} if _WORDS not in found else {"vocab_size": found[_WORDS].shape[0]}
     tokens = {} if tokenizer is None else tokenizer.facts()
+    facts = {**tokens, **known, **recipe.facts}
     with torch.device("meta"):
-        model = recipe.model.build({**tokens, **known, **recipe.facts})
+        model = recipe.model.build(facts)
     report, weights = match(model, found, path)
     require_body(path, report)
-    return Checkpoint(kind, recipe.config, weights, tokenizer, report, notes)
+    return Checkpoint(kind, recipe.config, weights, tokenizer, report, facts, notes)
 
 
 def with_tables(

@@ -8,8 +8,10 @@ from typing import Any
 
 from uer.config import load_config
 from uer.data.store_meta import tokenizer_folder
+from uer.encoders.dual import DualEncoder
 from uer.errors import CheckpointError
 from uer.interop.huggingface.folders import is_foreign, open_folder
+from uer.interop.huggingface.sentence import in_both_streams
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy
 from uer.interop.legacy_config import Dialect
 from uer.model import Model
@@ -19,6 +21,8 @@ from uer.training.checkpoint import MARKER, LoadReport, check_files, fill, load_
 
 def load_pretrained(model: Model, path: str | Path, *, allow_partial: bool = False) -> LoadReport:
     """Load one of our checkpoint folders, a file of the predecessors, or a Hugging Face folder.
+
+    A single encoder of a Hugging Face folder fills both streams of a dual model.
 
     Args:
         model: what to load into.
@@ -35,6 +39,8 @@ def load_pretrained(model: Model, path: str | Path, *, allow_partial: bool = Fal
         return fill(model, read_legacy(path), path, allow_partial=allow_partial)
     if is_foreign(path):
         found = open_folder(path).tensors(list(model.heads))
+        if isinstance(model.encoder, DualEncoder):
+            found = in_both_streams(found)
         return fill(model, found, path, allow_partial=allow_partial)
     return load_weights(model, path, allow_partial=allow_partial)
 

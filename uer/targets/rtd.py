@@ -170,7 +170,8 @@ class ReplacedTokenDetection(Target):
     def _real(self, batch: Batch) -> torch.Tensor:
         """[B * L] float, 1 at tokens that count and 0 at padding."""
         ids, validity = batch["src.ids"], batch.get("src.validity")
-        counts = len(batch[f"labels.{self.generator.head.name}.value"]) > 0
+        alone = self._make is None
+        counts = alone or len(batch[f"labels.{self.generator.head.name}.value"]) > 0
         if validity is None or not counts:
             return torch.full((ids.numel(),), float(counts), device=ids.device)
         return validity.flatten().float()

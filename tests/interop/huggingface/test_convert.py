@@ -8,10 +8,12 @@ from support import BERT as OURS
 from support import SPECIALS, WORDS, model_of, table
 from tiny import bert, edit
 
+from uer.batch import Batch
 from uer.cli.main import main
 from uer.config import load_config
 from uer.interop.convert import read_checkpoint
 from uer.interop.huggingface.weights import FolderWeights, write_weights
+from uer.recipe import read_recipe
 from uer.tokenizers.base import load
 from uer.training.checkpoint import Contents, read_weights, save_checkpoint
 
@@ -177,6 +179,34 @@ def test_a_file_of_the_predecessors_needs_its_configuration(tmp_path, capsys):
     config.write_text(json.dumps(OURS))
     assert run("convert", path, tmp_path / "ours", "--config_path", config) == 2
     assert "does not fit the model: the checkpoint lacks" in capsys.readouterr().err
+
+
+def test_the_predecessors_get_a_file_and_theirs_opens_in_transformers(theirs, tmp_path, caplog):
+    old, config, ours = tmp_path / "old.bin", tmp_path / "config.json", tmp_path / "ours"
+    config.write_text(json.dumps(OURS))
+    weights = model_of({**OURS, "layernorm": "legacy"}, len(SPECIALS) + len(WORDS)).state_dict()
+    contents = Contents(config=json.dumps({**OURS, "dialect": "legacy"}))
+    save_checkpoint(tmp_path / "trained", weights, contents)
+    caplog.set_level("INFO")
+    assert run("convert", tmp_path / "trained", old, "--to", "legacy") == 0
+    assert "holds weights alone" in caplog.text and "(legacy), " in caplog.text
+    assert run("convert", tmp_path / "trained", old, "--to", "legacy") == 2
+    flags = ("--config_path", config, "--vocab_path", theirs / "vocab.txt")
+    assert run("convert", old, ours, *flags) == 0
+    found = read_weights(ours)
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[name], weights[name]) for name in weights)
+    assert load_config(ours / "config.yaml")["dialect"] == "legacy"
+    assert run("convert", ours, tmp_path / "new") == 0
+    new = hf.AutoModelForPreTraining.from_pretrained(tmp_path / "new").eval()
+    recipe = read_recipe(ours / "config.yaml")
+    model = recipe.model.build(recipe.facts)
+    model.load_state_dict(weights)
+    ids = torch.arange(5, 15)[None]
+    with torch.no_grad():
+        one = model.eval().states(Batch({"src.ids": ids})).hidden
+        other = new.bert(ids).last_hidden_state
+    torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
 
 
 def test_what_transformers_cannot_express_is_refused(tmp_path, capsys):

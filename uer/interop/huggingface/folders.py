@@ -6,11 +6,12 @@ from pathlib import Path
 
 from uer.errors import CheckpointError
 from uer.interop.huggingface.meta import MetaFolder, is_meta
+from uer.interop.huggingface.sentence import MODULES, SentenceFolder
 from uer.interop.huggingface.source import CONFIG, HuggingFaceFolder
 from uer.interop.huggingface.weights import foreign_weights
 from uer.training.checkpoint import MANIFEST
 
-Folder = HuggingFaceFolder | MetaFolder
+Folder = HuggingFaceFolder | MetaFolder | SentenceFolder
 
 
 def is_foreign(path: str | Path) -> bool:
@@ -18,7 +19,8 @@ def is_foreign(path: str | Path) -> bool:
     root = Path(path)
     if not root.is_dir() or (root / MANIFEST).is_file():
         return False
-    return (root / CONFIG).is_file() or is_meta(root) or foreign_weights(root) is not None
+    theirs = (root / CONFIG).is_file() or (root / MODULES).is_file() or is_meta(root)
+    return theirs or foreign_weights(root) is not None
 
 
 def open_folder(path: str | Path) -> Folder:
@@ -29,6 +31,8 @@ def open_folder(path: str | Path) -> Folder:
         ConfigError: the model is of a family that is not known.
     """
     root = Path(path)
+    if (root / MODULES).is_file():
+        return SentenceFolder(root)
     if (root / CONFIG).is_file():
         return HuggingFaceFolder(root)
     if is_meta(root):

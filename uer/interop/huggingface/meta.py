@@ -15,6 +15,7 @@ import torch
 
 from uer.builder import build
 from uer.errors import CheckpointError, ConfigError
+from uer.interop.equivalent import to_halves, to_pairs
 from uer.interop.huggingface.families.llama import PARTS
 from uer.interop.huggingface.names import Fused, Names, under
 from uer.interop.huggingface.source import as_asked
@@ -134,15 +135,11 @@ class MetaFolder:
 
 
 def _halves(ours: str, heads: int) -> Fused:
-    """Dimensions of a head from pairs (2i, 2i + 1) to pairs (i, i + Dh/2), and back."""
-
-    def to_halves(rows: torch.Tensor) -> torch.Tensor:
-        return rows.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2)
-
-    def to_pairs(rows: torch.Tensor) -> torch.Tensor:
-        return rows.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
-
-    return Fused((ours,), lambda tensor: [to_halves(tensor)], lambda parts: to_pairs(parts[0]))
+    return Fused(
+        (ours,),
+        lambda tensor: [to_halves(tensor, heads)],
+        lambda parts: to_pairs(parts[0], heads),
+    )
 
 
 def _joined(
