@@ -34,7 +34,10 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every string that YAML 1.1 or 1.2 would take for something else."""
+    """Quotes every string that YAML 1.1 or 1.2 would take for something else; never refers."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 _INT = r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"

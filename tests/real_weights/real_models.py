@@ -8,13 +8,19 @@ from pathlib import Path
 import torch
 
 from uer.batch import Batch
-from uer.interop.pretrained import checkpoint_config, load_pretrained
+from uer.interop.pretrained import choose_config, load_pretrained
 from uer.recipe import read_recipe
 
 
-def open_model(folder, tokenizer):
-    """Our model with the weights of a folder, and the report on its loading."""
-    recipe = read_recipe(checkpoint_config(folder))
+def open_model(folder, tokenizer, config=None):
+    """Our model with the weights of a folder, and the report on its loading.
+
+    Args:
+        folder: of transformers.
+        tokenizer: says what the model's embedding needs to know.
+        config: by default what the commands choose that start from the folder.
+    """
+    recipe = read_recipe(config or choose_config(None, str(folder)))
     model = recipe.model.build({**tokenizer.facts(), **recipe.facts}).eval()
     return model, load_pretrained(model, folder)
 

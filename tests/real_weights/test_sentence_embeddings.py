@@ -8,8 +8,9 @@ from real_models import open_model, packed, padded, run_program
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from uer.batch import Batch
 from uer.builder import build
-from uer.interop.pretrained import checkpoint_tokenizer
+from uer.interop.pretrained import checkpoint_config, checkpoint_tokenizer
 from uer.layers.pooling import pool
 from uer.tokenizers.base import Tokenizer
 
@@ -75,3 +76,18 @@ def test_the_embeddings_are_theirs(expected, rows):
     torch.testing.assert_close(made, embeddings, atol=1e-5, rtol=0)
     alike = made @ made.T
     assert alike[0, 1] > 0.5 > alike[0, 2]  # eating is like a meal, not like carrying
+
+
+def test_both_streams_of_a_dual_model_make_them(expected):
+    folder, embeddings, _ = expected
+    tokenizer = checkpoint_tokenizer(folder)
+    model, report = open_model(folder, tokenizer, checkpoint_config(folder))
+    assert report.missing == ["targets.clr.logit_scale"]  # the temperature is not in the folder
+    texts = [ids_of(tokenizer, text) for text in SENTENCES]
+    orders = texts, texts[::-1]
+    sides = [padded(order, tokenizer.special["pad"]).side("src") for order in orders]
+    batch = Batch({f"src.{n}.{key}": v for n, side in enumerate(sides) for key, v in side.items()})
+    with torch.no_grad():
+        first, second = model.heads["clr"].features(model.states(batch))
+    torch.testing.assert_close(first, embeddings, atol=1e-5, rtol=0)
+    torch.testing.assert_close(second, embeddings.flip(0), atol=1e-5, rtol=0)
