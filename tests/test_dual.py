@@ -96,6 +96,12 @@ def test_rows_of_each_stream_are_checked():
         model(BATCH)
 
 
+def test_a_batch_of_one_side_is_refused():
+    batch, _ = batch_of(documents_of([4]), [[0]])
+    with pytest.raises(DataError, match="embedding 'dual' reads two streams"):
+        model_of(MODELS["sbert"])(batch)
+
+
 def test_they_are_packable_if_both_streams_are():
     assert model_of(MODELS["sbert"]).packable and not model_of(MODELS["untied"]).packable
     model = model_of(MODELS["sbert"])

@@ -92,9 +92,11 @@ class Encoder(Part, ABC):
         output_sizes: the width of every stream; empty: it reads and makes one only.
         packable: documents that share a row do not see each other. Where False (a recurrence, a
             convolution across the row) the loader pads instead of packing.
+        reads_order: tokens do not see those that are predicted after them, where there is an order.
     """
 
     packable: bool = False
+    reads_order: ClassVar[bool] = False
     output_size: int
     output_sizes: tuple[int, ...] = ()
 

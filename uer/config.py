@@ -139,11 +139,11 @@ def model_folders() -> list[Path]:
 
 
 def shipped_models() -> list[str]:
-    """Names of the configurations that come with the toolkit, e.g. ``bert/base``."""
+    """Names of the configurations that come with the toolkit: ``bert/base``, ``gpt2/config``."""
     return sorted(
-        str(file.relative_to(folder)).replace("_config.yaml", "")
+        str(file.relative_to(folder)).removesuffix(".yaml").removesuffix("_config")
         for folder in model_folders()
-        for file in folder.rglob("*_config.yaml")
+        for file in folder.rglob("*config.yaml")
     )
 
 

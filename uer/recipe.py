@@ -150,6 +150,11 @@ def _check_fields(recipe: Recipe, planner: Planner) -> None:
             f"encoder: 'dual' reads two streams and the data processor '{recipe.processor.name}' "
             "makes one; choose another of the two, with --config_path where it is a checkpoint's."
         )
+    if "src.order" in provided and isinstance(encoder, Plan) and not encoder.part.reads_order:
+        planner.report(
+            f"encoder: '{encoder.name}' would show the tokens that the data processor "
+            f"'{recipe.processor.name}' lets it predict; choose mpnet."
+        )
     for target in _targets(recipe.model):
         part: type[Target] = target.part
         if part.labels and f"labels.{target.name}" not in provided:

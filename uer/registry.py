@@ -190,6 +190,7 @@ _DECLARING = (
     "uer.tasks.base",
     "uer.optimizers.base",
     "uer.schedules.base",
+    "uer.interop.huggingface.base",
 )
 
 

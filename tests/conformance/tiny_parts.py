@@ -18,7 +18,8 @@ NEEDS = {
         "stream_0": dict(_STREAM),
         "stream_1": dict(_STREAM),
         "target": ["lm", "clr"],
-    }
+    },
+    "prophetnet": {"tgt_embedding": {"prophetnet": {"ngram": 1}}},
 }
 # Keys that choose between kinds of arithmetic: every value is tried.
 VARIANTS = ("mask", "bidirectional")

@@ -3,7 +3,14 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from fake_store import MARKS, make_processor, random_store, store_of, store_of_lengths
+from fake_store import (
+    MARKS,
+    make_processor,
+    pair_store,
+    random_store,
+    store_of,
+    store_of_lengths,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -368,3 +375,47 @@ def test_wrong_settings_are_refused(changes, sentence):
 def test_wrong_bucket_sizes_are_refused(changes, sentence):
     with pytest.raises(ConfigError, match=sentence):
         buckets(**changes)
+
+
+def sided(**changes):
+    random = np.random.default_rng(2)
+    sizes = random.integers(1, 20, (50, 2)).tolist()
+    pairs = [[[5 + n] * a, [60] * b] for n, (a, b) in enumerate(sizes)]
+    processor = make_processor("mt", seq_length=32, tgt_seq_length=24)
+    return BucketStream(pair_store(pairs), processor, **{"seed": 3, **changes})
+
+
+def test_batches_of_two_sides_keep_their_token_budget():
+    seen = 0
+    widths = []
+    for batch in sided(batch_tokens=200).once():
+        shapes = [batch[f"{side}.ids"].shape for side in ("src", "tgt")]
+        rows = shapes[0][0]
+        seen += rows
+        assert rows == shapes[1][0]
+        assert rows * (shapes[0][1] + shapes[1][1]) <= 200 or rows == 1
+        widths.append(shapes[0][1] + shapes[1][1])
+    assert seen == 50
+    assert widths[0] > 2 * widths[-1]  # from the longest to the shortest
+
+
+def test_two_sides_share_rows_and_documents():
+    store = pair_store([[[5 + n] * (1 + n % 9), [50 + n] * (1 + n % 7)] for n in range(40)])
+    processor = make_processor("mt", seq_length=16, tgt_seq_length=12)
+    stream = TextStream(store, processor, batch_size=4, seq_length=24, packing="documents", seed=3)
+    seen = []
+    for batch in stream.once():
+        assert batch["src.ids"].shape[1] == 24 and batch["tgt.ids"].shape[1] <= 12
+        tgt = {}
+        for row, column in (batch["tgt.document"] >= 0).nonzero().tolist():
+            key = (row, int(batch["tgt.document"][row, column]))
+            tgt.setdefault(key, []).append(int(batch["tgt.ids"][row, column]))
+        src = {}
+        for row, column in (batch["src.document"] >= 0).nonzero().tolist():
+            key = (row, int(batch["src.document"][row, column]))
+            src.setdefault(key, []).append(int(batch["src.ids"][row, column]))
+        assert src.keys() == tgt.keys()
+        for key, source in src.items():
+            assert tgt[key][1] == source[1] + 45  # the pair's own target
+            seen.append(source[1])
+    assert sorted(seen) == list(range(5, 45))

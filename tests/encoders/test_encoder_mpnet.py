@@ -11,7 +11,9 @@ from transformers.models.mpnet.modeling_mpnet import MPNetEncoder as Theirs
 
 from uer.batch import Batch
 from uer.builder import Planner
+from uer.errors import ConfigError
 from uer.model import Model
+from uer.recipe import read_recipe
 from uer.training.cost import cost
 
 MPNET = {
@@ -210,3 +212,13 @@ def test_every_parameter_receives_a_gradient_and_nothing_waits_for_the_device():
         assert all(parameter.grad is not None for parameter in model.parameters())
     with torch.device("meta"):
         assert cost(plan.build({"vocab_size": VOCAB}), real).flops > 0
+
+
+def test_what_would_show_the_answers_or_turn_by_positions_is_refused():
+    keys = {**MPNET, "data_processor": "mpnet", "masking": "token"}
+    read_recipe(None, keys)
+    with pytest.raises(ConfigError, match="encoder: 'transformer' would show the tokens that the"):
+        read_recipe(None, {**keys, "encoder": "transformer"})
+    batch, _, _ = rows_of(documents_of([6]), [[0, 5]], [[0]])
+    with pytest.raises(ConfigError, match="position: mpnet needs one that is a bias"):
+        model_of({**MPNET, "position": "rotary"})(batch)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 
 from uer.cli.flags import Overrides
-from uer.cli.tokenizer import (
-    require_vocabulary,
-    side_facts,
-    split_tokenizer,
-    tokenizer_keys,
-)
+from uer.cli.tokenizer import require_vocabulary, side_facts, split_tokenizer, tokenizer_keys
 from uer.config import dump_yaml
 from uer.data.store import Store
+from uer.data.store_meta import tokenizer_folder
 from uer.data.stream import Packing, TextStream
 from uer.errors import ConfigError, DataError, UserError
 from uer.interop.pretrained import (
@@ -168,7 +165,7 @@ def _tokenizers(
     of_source, left = split_tokenizer(overrides)
     of_target = {f"tgt_{key}": key for key in (*tokenizer_keys(), *_OF_TOKENIZER)}
     described = {
-        "src": {**of_source, "tokenizer": overrides.get("tokenizer")},
+        "src": {**of_source, **{key: left[key] for key in _OF_TOKENIZER if key in left}},
         "tgt": {of_target[key]: value for key, value in left.items() if key in of_target},
     }
     left = {
@@ -176,16 +173,23 @@ def _tokenizers(
         for key, value in left.items()
         if key not in of_target and key not in _OF_TOKENIZER
     }
-    found = {side: store.tokenizer(side) for side in store.sides}
-    for side, tokenizer in found.items():
-        name = described[side].pop("tokenizer", None)
-        prefix = "" if side == "src" else f"{side}_"
-        require_vocabulary(tokenizer, name, described[side], dataset_path, prefix)
+    found = {}
+    for side in store.sides:
+        found[side] = store.tokenizer(side)
+        flags, _ = split_tokenizer(described[side])
+        kind, prefix = described[side].get("tokenizer"), "" if side == "src" else f"{side}_"
+        require_vocabulary(found[side], kind, flags, dataset_path, prefix)
     return found, left
 
 
 def _require_trained_with(tokenizers: Mapping[str, Tokenizer], checkpoint: str) -> None:
     """Weights belong to tokens; a file of the predecessors says nothing about them."""
+    if "tgt" not in tokenizers and (Path(checkpoint) / tokenizer_folder("tgt")).is_dir():
+        raise UserError(
+            f"{checkpoint} was trained with a tokenizer of its own for the target side, the data "
+            "set has none; preprocess the corpus with the --tgt_… flags of its data, or start from "
+            "its weights with --pretrained_model_path and --allow_partial."
+        )
     for side, tokenizer in tokenizers.items():
         own = trained_with(checkpoint, tokenizer, side)
         if own is not None:

@@ -82,7 +82,7 @@ def require_vocabulary(
         name: the kind that the flags are for, by default the data set's.
         described: the flags of a tokenizer.
         dataset_path: the data set, for the message.
-        prefix: of the flags' names.
+        prefix: of the flags, for the message.
 
     Raises:
         UserError: the vocabularies differ.

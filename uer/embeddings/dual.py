@@ -8,6 +8,7 @@ from torch import nn
 
 from uer.batch import Batch
 from uer.components import Embedding
+from uer.errors import DataError
 from uer.glossary import TieStreams
 from uer.layers.streams import pair
 from uer.states import States
@@ -38,10 +39,18 @@ class DualEmbedding(Embedding):
         return first.table
 
     def forward(self, batch: Batch, states: States | None) -> States:
-        """Embed both streams; hidden [B, L, E] is the first's."""
+        """Embed both streams; hidden [B, L, E] is the first's.
+
+        Raises:
+            DataError: the batch has one side only.
+        """
         assert states is None, "dual reads the batch"
-        streams = tuple(
-            embedding(batch.side(str(number)), None)
-            for number, embedding in enumerate(self.streams)
-        )
+        sides = [batch.side(str(number)) for number in range(len(self.streams))]
+        if not all(sides):
+            raise DataError(
+                "embedding 'dual' reads two streams (src.0 and src.1), and the batch has one side; "
+                "choose a data processor that makes pairs."
+            )
+        pairs = zip(self.streams, sides, strict=True)
+        streams = tuple(embedding(side, None) for embedding, side in pairs)
         return replace(streams[0], streams=streams)

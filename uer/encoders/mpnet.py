@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from uer.encoders.transformer import TransformerEncoder
+from uer.errors import ConfigError
 from uer.glossary import (
     AttentionHeadSize,
     Factorized,
@@ -15,7 +14,7 @@ from uer.glossary import (
     LayernormPositioning,
     LayersNum,
 )
-from uer.layers.base import AttentionContext, Layer, Norm, Position
+from uer.layers.base import AttentionContext, Layer, Norm, Placement, Position
 from uer.masks import OrderMask, Side
 from uer.signature import Factory, Given, default
 from uer.states import States
@@ -35,6 +34,7 @@ class MPNetEncoder(TransformerEncoder):
     """
 
     packable = True
+    reads_order = True
 
     def __init__(
         self,
@@ -93,7 +93,8 @@ class MPNetEncoder(TransformerEncoder):
             else torch.cat([side.document, side.document.gather(1, column)], 1),
         )
         reach = torch.cat([order, -order.gather(1, column) - 1], 1).clamp(min=0)
-        seen = replace(side, prefix=None)
-        mask = OrderMask("fully_visible", asking, seen, order=order, reach=reach)
+        mask = OrderMask("fully_visible", asking, side, order=order, reach=reach)
         placement = None if self.position is None else self.position(mask, order.device)
+        if placement is not None and type(placement).rotate is not Placement.rotate:
+            raise ConfigError(["position: mpnet needs one that is a bias, such as relative."])
         return AttentionContext(mask, placement, keys=length)

@@ -83,7 +83,7 @@ def translate(
     for name in STREAMS:
         if isinstance(ours.get(name), Mapping):
             ours[name] = _renamed(ours[name], _DROPPED | _DROPPED_IN_STREAMS, notes)
-    notes += _pieces_in_bert(ours)
+    notes += _pieces_in_bert(ours) + _spans_of_processors(ours)
     _require_known(ours)
     _hoist_pooling(ours)
     if theirs or dialect == "legacy":
@@ -125,6 +125,21 @@ def _pieces_in_bert(config: dict[str, Any]) -> list[str]:
     config["tokenizer"] = "sentencepiece_comma"
     unread = [key for key in ("vocab_path", "do_lower_case") if config.pop(key, None) is not None]
     return [f"{key} is ignored: with a sentencepiece model nobody reads it." for key in unread]
+
+
+def _spans_of_processors(config: dict[str, Any]) -> list[str]:
+    """Their masking flags have no say where a processor hides spans by rules of its own."""
+    name = config.get("data_processor")
+    if name not in ("t5", "bart"):
+        return []
+    unread = [key for key in ("span_geo_prob", "span_max_length") if config.pop(key, None)]
+    if config.get("masking") in ("span", "word"):
+        unread.insert(0, f"masking {config.pop('masking')}")
+    return [
+        f"{key} is ignored: the processor '{name}' hides spans by corruption_rate and "
+        "mean_span_length."
+        for key in unread
+    ]
 
 
 def _require_known(config: Mapping[str, Any]) -> None:
@@ -202,6 +217,8 @@ def _as_trained(config: dict[str, Any], notes: list[str]) -> None:
 
 def _part_as_trained(section: dict[str, Any], notes: list[str]) -> None:
     """Parts whose arithmetic is their own."""
+    for key in ("position_offset", "segments_num"):
+        section.pop(key, None)  # their tables have neither unused rows nor another number
     position = section.get("position")
     if position == "alibi":
         del section["position"]

@@ -4,9 +4,12 @@ The reference is transformers itself: hidden states, logits and losses of padded
 what is written and read again holds the same bits.
 """
 
+import json
+
 import pytest
 import torch
 import transformers as hf
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from uer.batch import Batch
@@ -106,6 +109,8 @@ CASES = {
         "T5ForConditionalGeneration",
         {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
     ),
+    "t5-v1.1-untied": ("T5ForConditionalGeneration", {**T5, "feed_forward_proj": "gated-gelu"}),
+    "mt5-untied": ("MT5ForConditionalGeneration", {**T5, "feed_forward_proj": "gated-gelu"}),
     "ul2": ("T5ForConditionalGeneration", {**T5, "feed_forward_proj": "gated-silu"}),
     "byt5": ("T5ForConditionalGeneration", {**T5, "num_layers": 3, "num_decoder_layers": 1}),
     "t5-body": ("T5Model", T5),
@@ -156,6 +161,8 @@ def case(request, tmp_path_factory):
     if name == "prophetnet":
         make_order_of_no_matter(theirs)
     theirs.save_pretrained(folder)
+    if name.endswith("-untied"):
+        theirs = untied(theirs, folder)
     source = HuggingFaceFolder(folder)
     config = source.config()
     ours = model_of(config).eval()
@@ -163,6 +170,18 @@ def case(request, tmp_path_factory):
     assert not (report.missing or report.mismatched)
     assert all(LEFT.get(name, "nothing") in one for one in report.unexpected)
     return name, theirs, ours, config
+
+
+def untied(theirs, folder):
+    """T5 v1.1 as published: transformers ties the output layer unless the file holds another."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
+    tensors = load_file(folder / "model.safetensors")
+    tensors["lm_head.weight"] = torch.randn(V, 16)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    theirs = type(theirs).from_pretrained(folder).eval()
+    assert torch.equal(theirs.lm_head.weight, tensors["lm_head.weight"])
+    return theirs
 
 
 def make_order_of_no_matter(theirs):
