@@ -101,18 +101,18 @@ ELECTRAS = {"small": (256, 128, 4, 64, 1), "base": (768, 768, 12, 256, 4)}
 ELECTRAS["large"] = (1024, 1024, 16, 256, 4)
 
 
-@pytest.mark.parametrize("size", ELECTRAS)
-def test_electra_counts_as_in_transformers(size):
+@pytest.mark.parametrize("kind", ELECTRAS)
+def test_electra_counts_as_in_transformers(kind):
     from transformers import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining
 
-    width, emb, heads, narrow, few = ELECTRAS[size]
+    width, emb, heads, narrow, few = ELECTRAS[kind]
 
-    def made(kind, width, heads):
-        return kind(
+    def made(head, width, heads):
+        return head(
             ElectraConfig(
                 embedding_size=emb,
                 hidden_size=width,
-                num_hidden_layers=24 if size == "large" else 12,
+                num_hidden_layers=24 if kind == "large" else 12,
                 num_attention_heads=heads,
                 intermediate_size=4 * width,
             )
@@ -120,9 +120,9 @@ def test_electra_counts_as_in_transformers(size):
 
     with torch.device("meta"):
         both = [made(ElectraForPreTraining, width, heads), made(ElectraForMaskedLM, narrow, few)]
-    counts = [sum(p.numel() for p in each.parameters()) for each in both]
-    shared = sum(p.numel() for p in both[1].electra.embeddings.parameters())
-    assert load_config(f"electra/{size}")["about"]["parameters"] == sum(counts) - shared
+    counts = [size(each) for each in both]
+    shared = size(both[1].electra.embeddings)
+    assert load_config(f"electra/{kind}")["about"]["parameters"] == sum(counts) - shared
 
 
 def test_prophetnet_and_mpnet_count_as_in_transformers():
@@ -141,5 +141,4 @@ def test_prophetnet_and_mpnet_count_as_in_transformers():
             ),
         }
     for name, model in theirs.items():
-        count = sum(p.numel() for p in model.parameters())
-        assert load_config(name)["about"]["parameters"] == count
+        assert load_config(name)["about"]["parameters"] == size(model)
