@@ -34,7 +34,10 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every string that YAML 1.1 or 1.2 would take for something else."""
+    """Quotes every string that YAML 1.1 or 1.2 would take for something else; never refers."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 _INT = r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"
@@ -172,4 +175,12 @@ def load_config(path: str | Path) -> dict[str, Any]:
         config = parse_yaml(text, file)
     if not isinstance(config, dict):
         raise ConfigError(["must hold 'key: value' lines."], file)
+    if "model_type" in config and "embedding" not in config:
+        raise ConfigError(
+            [
+                "this describes a model of Hugging Face's transformers; give the folder it lies in "
+                "as the checkpoint (--pretrained_model_path), or convert that with `uer convert`."
+            ],
+            file,
+        )
     return config

@@ -110,7 +110,7 @@ def read_recipe(
         settings=_settings(config, planner),
         notes=notes,
     )
-    _check_labels(recipe, planner)
+    _check_fields(recipe, planner)
     known = {*DESCRIPTIVE, *(field.name for field in fields(Settings))}
     planner.finish(also_known=known if config.get("target") else known | _keys_of_targets())
     return recipe
@@ -139,12 +139,17 @@ def _settings(config: Mapping[str, Any], planner: Planner) -> dict[str, Any]:
     return found
 
 
-def _check_labels(recipe: Recipe, planner: Planner) -> None:
-    """Every target finds its labels in what the processor provides."""
+def _check_fields(recipe: Recipe, planner: Planner) -> None:
+    """The model finds its streams, and every target its labels, in what the processor provides."""
     if recipe.processor is None:
         return
     provided = recipe.processor.part.provides
     encoder = recipe.model.parts.get("encoder")
+    if isinstance(encoder, Plan) and encoder.name == "dual" and "src.ids" in provided:
+        planner.report(
+            f"encoder: 'dual' reads two streams and the data processor '{recipe.processor.name}' "
+            "makes one; choose another of the two, with --config_path where it is a checkpoint's."
+        )
     if "src.order" in provided and isinstance(encoder, Plan) and not encoder.part.reads_order:
         planner.report(
             f"encoder: '{encoder.name}' would show the tokens that the data processor "

@@ -1,9 +1,13 @@
 import pytest
 import torch
+import transformers
 from support import TINY
 
-from uer.cli.main import run
+from uer.builder import build
+from uer.cli.main import main, run
 from uer.config import dump_yaml
+from uer.tokenizers.base import Tokenizer
+from uer.training.checkpoint import Contents, save_checkpoint
 
 CONFIG = {
     **TINY,
@@ -105,10 +109,34 @@ def test_a_classifier_can_be_inspected(capsys, config):
     assert row(text, "output") == ("Linear", 7 * 17)
 
 
+def test_a_folder_says_all_about_its_model(capsys, tmp_path, vocabulary):
+    size = len(vocabulary.read_text().split())
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    options = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    options |= {"vocab_size": size, "hidden_size": 16, "max_position_embeddings": 24}
+    transformers.BertForMaskedLM(transformers.BertConfig(**options)).save_pretrained(theirs)
+    (theirs / "vocab.txt").write_bytes(vocabulary.read_bytes())
+    assert main(["convert", str(theirs), str(ours)]) == 0
+    for folder in (theirs, theirs / "config.json", ours, ours / "config.yaml"):
+        text = out(capsys, str(folder))
+        assert row(text, "word") == ("WordEmbedding", 16 * size)
+    tokenizer = build(Tokenizer, "bert", vocab_path=str(vocabulary))
+    trained = Contents(config=dump_yaml(CONFIG), save_tokenizer=tokenizer.save)
+    save_checkpoint(tmp_path / "trained", {}, trained)
+    assert row(out(capsys, str(tmp_path / "trained")), "word")[1] == 16 * size
+
+
+def test_a_description_of_theirs_alone_is_refused(capsys, tmp_path):
+    path = tmp_path / "some.json"
+    path.write_text('{"model_type": "bert", "hidden_size": 16}')
+    assert run("inspect", [str(path)], "uer inspect") == 2
+    assert "of Hugging Face's transformers; give the folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "--vocab_size is needed: the configuration's `about` does not say it"),
+        ([], "--vocab_size is needed: the configuration does not say it"),
         (["--vocab_size", "3"], "--vocab_size 3: must be more than 5"),
         (["--batch_size", "0"], "--batch_size 0: must be at least 1"),
         (["--depth", "0"], "--depth 0: must be at least 1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,9 +16,13 @@ from uer.batch import Batch
 from uer.cli.flags import POSITIONAL, Overrides
 from uer.data.stream import TextStream
 from uer.errors import ConfigError
+from uer.interop.huggingface.folders import is_foreign
+from uer.interop.huggingface.source import CONFIG
+from uer.interop.pretrained import checkpoint_config, checkpoint_tokenizer
 from uer.model import Model
 from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugin
+from uer.training.checkpoint import MANIFEST
 from uer.training.cost import Cost, cost
 
 _SPECIAL = {"pad_id": 0, "unk_id": 1, "cls_id": 2, "sep_id": 3, "mask_id": 4}
@@ -27,9 +32,11 @@ _BYTES = 4  # of a float32
 
 def inspect_model(
     *,
-    config: Annotated[str, "configuration: a file, or a name such as bert/base", POSITIONAL],
+    config: Annotated[
+        str, "configuration: a file, a name such as bert/base, or a checkpoint's folder", POSITIONAL
+    ],
     vocab_size: Annotated[
-        int | None, "tokens of the vocabulary (default: what the configuration's `about` says)"
+        int | None, "tokens of the vocabulary (default: what the configuration or checkpoint says)"
     ] = None,
     labels_num: Annotated[int, "classes of a classifier"] = 2,
     batch_size: Annotated[int, "rows of a batch"] = 32,
@@ -47,7 +54,7 @@ def inspect_model(
     for name, value in (("batch_size", batch_size), ("labels_num", labels_num), ("depth", depth)):
         if value < 1:
             raise ConfigError([f"--{name} {value}: must be at least 1."])
-    recipe = read_recipe(config, overrides)
+    recipe = read_recipe(_described(config), overrides)
     facts = _facts(recipe, vocab_size, labels_num)
     with torch.device("meta"):
         model = recipe.model.build(facts)
@@ -61,10 +68,26 @@ def inspect_model(
     sys.stdout.write("\n".join([*_costs(model, batch, body=body), ""]))
 
 
+def _described(config: str) -> str | dict[str, Any]:
+    """What to read: of a checkpoint's folder, whoever wrote it, what it says about itself."""
+    folder = Path(config)
+    if folder.name == CONFIG and is_foreign(folder.parent):
+        folder = folder.parent
+    if not is_foreign(folder) and not (folder / MANIFEST).is_file():
+        return config
+    found = checkpoint_config(folder)
+    facts = found.get("facts") or {}
+    if "vocab_size" not in facts:
+        tokenizer = checkpoint_tokenizer(folder)
+        facts = {**facts, "vocab_size": tokenizer.vocab_size if tokenizer else None}
+    return {**found, "facts": facts}
+
+
 def _facts(recipe: Recipe, vocab_size: int | None, labels_num: int) -> dict[str, Any]:
-    size = vocab_size or (recipe.config.get("about") or {}).get("vocab_size")
+    about = recipe.config.get("about") or {}
+    size = vocab_size or recipe.facts.get("vocab_size") or about.get("vocab_size")
     if size is None:
-        raise ConfigError(["--vocab_size is needed: the configuration's `about` does not say it."])
+        raise ConfigError(["--vocab_size is needed: the configuration does not say it."])
     if size <= len(_SPECIAL):
         raise ConfigError([f"--vocab_size {size}: must be more than {len(_SPECIAL)}."])
     sentinels = list(range(size - min(_SENTINELS, size // 4), size))

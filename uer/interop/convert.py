@@ -146,7 +146,8 @@ def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str
             write_modules(scratch, made.pooling, exported.config)
         if made.tokenizer is None:
             return [*notes, "there is no tokenizer to write."]
-        return [*notes, *write_tokenizer(made.tokenizer, scratch)]
+        longest = config.get("max_seq_length")
+        return [*notes, *write_tokenizer(made.tokenizer, scratch, longest)]
 
 
 def _write_legacy(made: Checkpoint, path: str | Path) -> list[str]:

@@ -11,7 +11,7 @@ from uer.data.store_meta import tokenizer_folder
 from uer.encoders.dual import DualEncoder
 from uer.errors import CheckpointError
 from uer.interop.huggingface.folders import is_foreign, open_folder
-from uer.interop.huggingface.sentence import in_both_streams
+from uer.interop.huggingface.sentence import SentenceFolder, in_both_streams
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy
 from uer.interop.legacy_config import Dialect
 from uer.model import Model
@@ -102,6 +102,9 @@ def trained_with(path: str | Path, tokenizer: Tokenizer, side: str = "src") -> T
 def choose_config(given: str | None, checkpoint: str | None) -> str | Path | Mapping[str, Any]:
     """The configuration to use: the one given, else the checkpoint's own, else BERT-base.
 
+    What starts from a folder of sentence-transformers starts from the model that it has for both
+    streams; a dual model is trained from it with a configuration of one.
+
     Raises:
         CheckpointError: the checkpoint is damaged, or there is none.
         ConfigError: it is a Hugging Face folder of a model that we do not have.
@@ -111,7 +114,8 @@ def choose_config(given: str | None, checkpoint: str | None) -> str | Path | Map
     if checkpoint is None or is_legacy_checkpoint(checkpoint):
         return "models/bert/base_config.json"
     if is_foreign(checkpoint):
-        return checkpoint_config(checkpoint)
+        folder = open_folder(checkpoint)
+        return (folder.single if isinstance(folder, SentenceFolder) else folder).config()
     return require_folder(checkpoint) / MARKER
 
 

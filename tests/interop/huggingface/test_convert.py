@@ -43,6 +43,8 @@ def test_there_and_back_again(theirs, tmp_path, caplog):
     tokenizer = hf.AutoTokenizer.from_pretrained(again)
     assert tokenizer.tokenize("the cat") == ["the", "cat"]
     assert tokenizer.pad_token_id == 0 and tokenizer.mask_token == "[MASK]"
+    assert tokenizer.model_max_length == 24  # as long as the table of positions
+    assert len(tokenizer("the cat " * 20, truncation=True).input_ids) == 24
 
 
 def test_the_type_of_numbers_stays(tmp_path):

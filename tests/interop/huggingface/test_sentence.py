@@ -5,12 +5,13 @@ import json
 import pytest
 import torch
 import transformers as hf
-from support import SPECIALS, WORDS
+from support import SPECIALS, WORDS, table
 from test_families import close, model_of, rows
 from tiny import bert
 
 from uer.batch import Batch
 from uer.cli.main import main
+from uer.config import load_config
 from uer.errors import CheckpointError, ConfigError
 from uer.interop.convert import read_checkpoint
 from uer.interop.pretrained import load_pretrained
@@ -75,6 +76,41 @@ def test_there_and_back_again(theirs, tmp_path):
     first, second = read_checkpoint(folder).config, read_checkpoint(again).config
     assert first["pooling"] == "mean" and {**first, "about": 0} == {**second, "about": 0}
     assert hf.AutoTokenizer.from_pretrained(again).tokenize("the cat") == ["the", "cat"]
+
+
+def test_what_is_written_makes_unit_vectors_as_clr_does(theirs, tmp_path):
+    folder, _ = theirs
+    ours, again = tmp_path / "ours", tmp_path / "again"
+    assert main(["convert", str(folder), str(ours)]) == 0
+    assert main(["convert", str(ours), str(again)]) == 0
+    stored = json.loads((again / "modules.json").read_text())
+    kinds = [one["type"].rpartition(".")[2] for one in stored]
+    assert kinds == ["Transformer", "Pooling", "Normalize"]
+    assert all((again / one["path"]).is_dir() for one in stored)
+    assert "&" not in (ours / "config.yaml").read_text()  # both streams are written out
+
+
+def test_a_classifier_starts_from_the_one_model(theirs, tmp_path, caplog):
+    folder, _ = theirs
+    rows, trained = tmp_path / "rows.tsv", tmp_path / "trained"
+    rows.write_text(table(8))
+    flags = ["--train_path", rows, "--output_model_path", trained, "--epochs_num", 1]
+    caplog.set_level("INFO")
+    start = ["finetune", "classifier", "--pretrained_model_path"]
+    assert main([str(word) for word in (*start, folder, *flags)]) == 0
+    assert "targets.cls.output.weight" in caplog.text and "embedding" not in caplog.text
+    assert load_config(trained / "config.yaml")["encoder"] == "transformer"
+
+
+def test_a_dual_model_has_no_use_for_one_stream(theirs, tmp_path, capsys):
+    folder, _ = theirs
+    rows, ours = tmp_path / "rows.tsv", tmp_path / "ours"
+    rows.write_text(table(8))
+    assert main(["convert", str(folder), str(ours)]) == 0
+    start = ["finetune", "classifier", "--pretrained_model_path", str(ours)]
+    assert main([*start, "--train_path", str(rows)]) == 2
+    sentence = "encoder: 'dual' reads two streams and the data processor 'cls' makes one"
+    assert sentence in capsys.readouterr().err
 
 
 def test_newer_and_other_ways_of_pooling(theirs):

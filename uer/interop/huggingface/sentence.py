@@ -18,7 +18,7 @@ from uer.interop.huggingface.weights import read_json
 from uer.tokenizers.base import Tokenizer
 
 MODULES = "modules.json"
-_POOLING = "1_Pooling"
+_POOLING, _NORMALIZE = "1_Pooling", "2_Normalize"
 _STREAMS = ("embedding", "encoder")
 # Their switches and our ways of pooling; the others are not here.
 _WAYS = {
@@ -35,6 +35,9 @@ class SentenceFolder:
 
     Args:
         path: the folder.
+
+    Attributes:
+        single: the model that both streams are.
 
     Raises:
         CheckpointError: a file is missing or damaged.
@@ -54,34 +57,34 @@ class SentenceFolder:
         problems += [f"the module {kind} is not supported here." for kind in others]
         if problems:
             raise ConfigError(problems, self.path / MODULES)
-        self._model = HuggingFaceFolder(self.path / found["Transformer"])
+        self.single = HuggingFaceFolder(self.path / found["Transformer"])
         self._pooling = _pooling(self.path / found["Pooling"] / "config.json")
 
     def config(self) -> dict[str, Any]:
         """The configuration of ours that means the same."""
-        single = {**self._model.config(), "target": ["clr"]}
-        stream = {key: single.pop(key) for key in _STREAMS}
-        facts = single.pop("facts")
+        shared = {**self.single.config(), "target": ["clr"]}
+        stream = {key: shared.pop(key) for key in _STREAMS}
+        facts = shared.pop("facts")
         dual = dict.fromkeys(_STREAMS, "dual")
         streams = {"tie_streams": True, "stream_0": stream, "stream_1": dict(stream)}
-        made = {**single, **dual, **streams, "pooling": self._pooling, "tie_weights": False}
+        made = {**shared, **dual, **streams, "pooling": self._pooling, "tie_weights": False}
         return {**as_asked(made), "facts": {"vocab_size": facts["vocab_size"]}}
 
     def tensors(self, targets: Sequence[str]) -> dict[str, torch.Tensor]:
         """See `HuggingFaceFolder.tensors`: those of one stream, or of a model that is no dual."""
-        return self._model.tensors(targets)
+        return self.single.tensors(targets)
 
     def has_tokenizer(self) -> bool:
         """There are files of a tokenizer."""
-        return self._model.has_tokenizer()
+        return self.single.has_tokenizer()
 
     def tokenizer(self) -> Tokenizer:
         """See `HuggingFaceFolder.tokenizer`."""
-        return self._model.tokenizer()
+        return self.single.tokenizer()
 
     def notes(self) -> list[str]:
         """See `HuggingFaceFolder.notes`."""
-        return self._model.notes()
+        return self.single.notes()
 
 
 def in_both_streams(found: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -130,19 +133,23 @@ def single_stream(config: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
 def write_modules(folder: Path, pooling: str, theirs: Mapping[str, Any]) -> None:
     """Write what makes a folder of transformers one of sentence-transformers.
 
+    The vectors have unit length, as those that the target ``clr`` compares.
+
     Args:
         folder: the folder.
         pooling: ours.
         theirs: the content of config.json.
     """
     package = "sentence_transformers.models"
+    kinds = (("", "Transformer"), (_POOLING, "Pooling"), (_NORMALIZE, "Normalize"))
     modules = [
         {"idx": number, "name": str(number), "path": path, "type": f"{package}.{kind}"}
-        for number, (path, kind) in enumerate((("", "Transformer"), (_POOLING, "Pooling")))
+        for number, (path, kind) in enumerate(kinds)
     ]
     width = theirs.get("hidden_size", theirs.get("n_embd", theirs.get("d_model")))
     switches = {switch: ours == pooling for switch, ours in _WAYS.items()}
-    (folder / _POOLING).mkdir()
+    for place in (_POOLING, _NORMALIZE):
+        (folder / place).mkdir()
     _write(folder / MODULES, modules)
     _write(folder / _POOLING / "config.json", {"word_embedding_dimension": width, **switches})
 

@@ -27,12 +27,13 @@ _JSON, _CONFIG, _MAP = "tokenizer.json", "tokenizer_config.json", "special_token
 _ROLES = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
 
 
-def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> list[str]:
+def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int | None = None) -> list[str]:
     """Write the files of a tokenizer.
 
     Args:
         tokenizer: ours.
         folder: where.
+        longest: tokens that the model reads at most, to which it truncates when asked to.
 
     Returns:
         A sentence if there is no such tokenizer in transformers, and nothing was written.
@@ -40,6 +41,8 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> list[str]:
     named = {f"{role}_token": tokenizer.special_tokens.get(role) for role in _ROLES}
     config: dict[str, Any] = {key: token for key, token in named.items() if token is not None}
     special = dict(config)
+    if longest is not None:
+        config["model_max_length"] = longest
     if tokenizer.kind == "hfpretrained":
         (folder / _JSON).write_bytes(tokenizer.files["vocab_path"].content)
         config["tokenizer_class"] = "PreTrainedTokenizerFast"
