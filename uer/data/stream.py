@@ -119,8 +119,8 @@ class Stream(ABC):
         return self._batch(dealt[self._share * self._rank : self._share * (self._rank + 1)])
 
     def position(self) -> dict[str, int]:
-        """Where the stream stands, the same on all ranks; for `seek`."""
-        return self._place._asdict()
+        """Where the stream stands and in which data, the same on all ranks; for `seek`."""
+        return {**self._place._asdict(), **self._data()}
 
     def seek(self, position: dict[str, int]) -> None:
         """Continue from a position, exactly as if the stream had never stopped.
@@ -128,11 +128,19 @@ class Stream(ABC):
         Raises:
             DataError: the position is not of such a stream over these data.
         """
-        if position.keys() != set(_Place._fields) or min(position.values()) < 0:
+        needed = (*_Place._fields, *self._data())
+        if position.keys() != set(needed) or min(position.values()) < 0:
             raise DataError(
-                f"{position} is no position of a data stream; it needs {', '.join(_Place._fields)}."
+                f"{position} is no position of a data stream; it needs {', '.join(needed)}."
             )
-        place = _Place(**position)
+        if any(position[name] != size for name, size in self._data().items()):
+            raise DataError(
+                f"the run was on data of {position['documents']:,} documents with "
+                f"{position['tokens']:,} tokens, here are {len(self.store):,} with "
+                f"{self._data()['tokens']:,}; resume with its own data, or start from its weights "
+                "with --pretrained_model_path."
+            )
+        place = _Place(*(position[name] for name in _Place._fields))
         epoch = self._made(place.epoch)
         if place.window < self._windows(epoch):
             items = self._window(epoch, place.window, shuffled=True)
@@ -143,6 +151,11 @@ class Stream(ABC):
             f"the position {position} lies behind the end of the data; resume with the data, "
             "seed and data settings with which the run was started."
         )
+
+    def _data(self) -> dict[str, int]:
+        """What tells these data from others."""
+        tokens = sum(len(side.tokens) for side in self.store.sides.values())
+        return {"documents": len(self.store), "tokens": tokens}
 
     def once(self) -> Iterator[Batch]:
         """One pass over the first epoch's instances in a fixed order; `next` goes on undisturbed.
@@ -174,8 +187,8 @@ class Stream(ABC):
         return -(-items // (self._share * self._world))
 
     def tokens(self) -> int:
-        """Tokens that the model's source side sees of the first epoch, in all ranks."""
-        return int(self._made(0).lengths.sum())
+        """Tokens of all sides that the model sees in the first epoch, in all ranks."""
+        return sum(int(lengths.sum()) for lengths in self._made(0).lengths.values())
 
     def report(self) -> dict[str, float]:
         """The processor's figures about the current epoch."""
