@@ -220,6 +220,15 @@ def test_what_transformers_cannot_express_is_refused(tmp_path, capsys):
     assert not (tmp_path / "theirs").exists()
 
 
+def test_recurrent_models_have_no_family(tmp_path, capsys):
+    sizes = {key: OURS[key] for key in ("emb_size", "hidden_size", "layers_num", "dropout")}
+    config = {**sizes, "embedding": ["word"], "encoder": "lstm", "target": ["lm"]}
+    weights = model_of(config).state_dict()
+    save_checkpoint(tmp_path / "ours", weights, Contents(config=json.dumps(config)))
+    assert run("convert", tmp_path / "ours", tmp_path / "theirs") == 2
+    assert "no family of transformers is the same model" in capsys.readouterr().err
+
+
 def test_a_generator_is_left_out(tmp_path, caplog):
     config = {**OURS, "target": ["rtd"], "generator": {**OURS, "target": ["mlm"]}}
     weights = model_of(config).state_dict()

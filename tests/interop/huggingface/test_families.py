@@ -109,7 +109,10 @@ CASES = {
         "T5ForConditionalGeneration",
         {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
     ),
-    "t5-v1.1-untied": ("T5ForConditionalGeneration", {**T5, "feed_forward_proj": "gated-gelu"}),
+    "t5-v1.1-untied": (
+        "T5ForConditionalGeneration",
+        {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+    ),
     "mt5-untied": ("MT5ForConditionalGeneration", {**T5, "feed_forward_proj": "gated-gelu"}),
     "ul2": ("T5ForConditionalGeneration", {**T5, "feed_forward_proj": "gated-silu"}),
     "byt5": ("T5ForConditionalGeneration", {**T5, "num_layers": 3, "num_decoder_layers": 1}),

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from uer.builder import Planner
-from uer.errors import ConfigError
+from uer.errors import ConfigError, UserError
 from uer.interop.huggingface.base import Config, Family, families
 from uer.interop.huggingface.described import differences, values_of
 from uer.interop.huggingface.source import CONFIG, as_asked, table_of
@@ -72,18 +72,21 @@ def export(
     problems: dict[str, list[str]] = {}
     for name in _candidates(about.get("model_type")):
         family = families.get(name)()
-        made = _as_family(family, values, weights, list(model.heads))
-        problems[name] = (
-            _problems(family, made, model, facts)
-            if made is not None
-            else [f"it has no model with the targets {', '.join(model.heads)}"]
-        )
-        if made is not None and not problems[name]:
+        try:
+            made = _as_family(family, values, weights, list(model.heads))
+            problems[name] = _problems(family, made, model, facts)
+        except ConfigError as error:
+            problems[name] = error.problems
+            continue
+        except (KeyError, RuntimeError, UserError):  # keys, shapes, facts that are not there
+            problems[name] = ["its architecture is another one"] * 9
+            continue
+        if not problems[name]:
             made.config.update(_ids(family, about, special or {}, made.config))
             made.config["dtype"] = _DTYPES.get(next(iter(weights.values())).dtype, "float32")
             return made
     nearest = min(problems, key=lambda name: len(problems[name]))
-    shown = "; ".join(problems[nearest][:5])
+    shown = "; ".join(dict.fromkeys(problems[nearest][:5]))
     raise ConfigError(
         [
             f"no family of transformers is the same model; the nearest is {nearest}, but "
@@ -114,10 +117,10 @@ def _candidates(model_type: str | None) -> list[str]:
     return sorted(families.names(), key=lambda n: (n != origin, len(families.get(n).__mro__), n))
 
 
-def _as_family(family: Family, values: Config, weights: Tensors, targets: list[str]) -> Any:
+def _as_family(family: Family, values: Config, weights: Tensors, targets: list[str]) -> Export:
     architecture = next((a for a, heads in family.heads.items() if {*heads} == {*targets}), None)
     if architecture is None:
-        return None
+        raise ConfigError([f"it has no model with the targets {', '.join(targets)}"])
     theirs = family.theirs(values)
     translated = table_of(family, theirs, targets).theirs(weights)
     config = {

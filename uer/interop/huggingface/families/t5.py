@@ -72,6 +72,14 @@ class T5(Family):
         found |= _feed_forward(theirs.get("feed_forward_proj", "relu"))
         scaled = theirs.get("scale_decoder_outputs", theirs.get("tie_word_embeddings", True))
         found["tie_weights"] = _are_one(weights, "lm_head.weight", "shared.weight")
+        if scaled and not found["tie_weights"]:
+            raise ConfigError(
+                [
+                    "scale_decoder_outputs: scaling before an output layer of its own is an option "
+                    "that is not supported here; models of that kind say "
+                    '"tie_word_embeddings": false.'
+                ]
+            )
         found["scale_tied_output"] = bool(scaled)
         return found
 
