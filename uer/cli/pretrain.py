@@ -201,8 +201,9 @@ def _require_trained_with(tokenizers: Mapping[str, Tokenizer], checkpoint: str) 
     for side, tokenizer in tokenizers.items():
         own = trained_with(checkpoint, tokenizer, side)
         if own is not None:
+            which = "target tokenizer" if side == "tgt" else "tokenizer"
             raise UserError(
-                f"{checkpoint} was trained with the tokenizer '{own.kind}' of {own.vocab_size} "
+                f"{checkpoint} was trained with the {which} '{own.kind}' of {own.vocab_size} "
                 f"tokens, the data set was made with '{tokenizer.kind}' of {tokenizer.vocab_size} "
                 "tokens, and the two differ; preprocess the corpus with the vocabulary of "
                 f"{checkpoint}, or start from its weights with --pretrained_model_path and "
