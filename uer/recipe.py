@@ -79,7 +79,8 @@ def read_recipe(
         path: its file (YAML, or the predecessors' JSON) or its content; None: the overrides are
             all of it.
         overrides: keys that win over the file's (the command line).
-        defaults: keys that the file wins over (what the data set was made for).
+        defaults: keys that the file wins over (what the data set was made for); where nobody asks
+            for one, it is left out.
         dialect: whose arithmetic the keys mean; by default what the file says, else ``published``.
 
     Raises:
@@ -111,6 +112,8 @@ def read_recipe(
         notes=notes,
     )
     _check_labels(recipe, planner)
+    for key in (defaults or {}).keys() - file.keys() - (overrides or {}).keys() - planner.asked():
+        config.pop(key, None)
     known = {*DESCRIPTIVE, *(field.name for field in fields(Settings))}
     planner.finish(also_known=known if config.get("target") else known | _keys_of_targets())
     return recipe
