@@ -112,9 +112,10 @@ def read_recipe(
         notes=notes,
     )
     _check_labels(recipe, planner)
-    for key in (defaults or {}).keys() - file.keys() - (overrides or {}).keys() - planner.asked():
-        config.pop(key, None)
     known = {*DESCRIPTIVE, *(field.name for field in fields(Settings))}
+    given = file.keys() | (overrides or {}).keys()
+    for key in (defaults or {}).keys() - given - planner.asked() - known:
+        config.pop(key, None)
     planner.finish(also_known=known if config.get("target") else known | _keys_of_targets())
     return recipe
 

@@ -15,6 +15,10 @@ from uer.data.store import Store
 BERT = {**TINY, "embedding": ["word", "pos"], "encoder": "transformer", "target": ["mlm"]}
 
 
+def words_of(flags):
+    return [str(word) for name, value in flags.items() for word in (f"--{name}", value)]
+
+
 @pytest.fixture
 def made(tmp_path, corpus, vocabulary):
     def attempt(*flags):
@@ -40,10 +44,16 @@ def test_masking_is_remembered(made, tmp_path):
         },
         **{"output_model_path": tmp_path / "model", "batch_size": 2, "threads": 1},
     }
-    words = [str(word) for name, value in flags.items() for word in (f"--{name}", value)]
-    assert run("pretrain", words, "pretrain.py") == 0
+    assert run("pretrain", words_of(flags), "pretrain.py") == 0
     trained = load_config(tmp_path / "model-1" / "config.yaml")
     assert trained["masking"] == "span" and trained["span_geo_prob"] == 0.3
+    # Another objective does not ask for them.
+    del flags["config_path"]
+    flags |= {"pretrained_model_path": tmp_path / "model-1", "data_processor": "lm"}
+    flags |= {"target": "lm", "mask": "causal"}
+    assert run("pretrain", words_of(flags), "pretrain.py") == 0
+    again = load_config(tmp_path / "model-1" / "config.yaml")
+    assert again["target"] == ["lm"] and not {"masking", "span_geo_prob"} & again.keys()
 
 
 def test_the_predecessors_whole_words_are_jiebas(made, monkeypatch):
