@@ -87,6 +87,16 @@ def test_problems_of_all_parts_come_at_once():
     assert len(found) == 3, found
 
 
+def test_what_a_data_set_was_made_for_is_left_out_where_nobody_asks():
+    made_for = {"data_processor": "mlm", "full_sentences": True, "seq_length": 64}
+    asked = {**CONFIG, "data_processor": "mlm", "target": ["mlm"]}
+    assert read_recipe(None, asked, defaults=made_for).config["full_sentences"] is True
+    config = read_recipe(None, CONFIG, defaults=made_for).config
+    assert "full_sentences" not in config and config["seq_length"] == 64
+    with pytest.raises(ConfigError, match="full_sentences: nobody asks"):
+        read_recipe({"full_sentences": True}, CONFIG, defaults=made_for)
+
+
 def test_a_body_is_what_a_task_keeps_of_a_pre_trained_model():
     config = {**CONFIG, "seq_length": 20, "batch_size": 3, "pooling": "mean"}
     kept = body_keys(config, "cls")

@@ -236,9 +236,18 @@ class Planner:
                 if key in section.asked or (section is self._root and key in outside):
                     continue
                 if not section.incomplete or did_you_mean(key, suggested) != ".":
-                    self.report(f"{section.at(key)}: nobody asks for this key", key, suggested)
+                    self.report(
+                        f"{section.at(key)}: nobody asks for this key{self._where_asked(key)}",
+                        key,
+                        set() if key in self._known else suggested,
+                    )
         if self._problems:
             raise ConfigError(dict.fromkeys(self._problems), self._source)
+
+    def _where_asked(self, key: str) -> str:
+        """Where a key has been found that stands in a place where nobody looks for it."""
+        paths = [s.at(key) for s in self._sections.values() if key in s.asked]
+        return f" here, but for {' and '.join(dict.fromkeys(paths))}" if paths else ""
 
     def report(self, problem: str, key: str = "", known: Iterable[str] = ()) -> None:
         """Note a problem; with a key, the nearest known one is suggested."""

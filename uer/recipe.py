@@ -79,7 +79,8 @@ def read_recipe(
         path: its file (YAML, or the predecessors' JSON) or its content; None: the overrides are
             all of it.
         overrides: keys that win over the file's (the command line).
-        defaults: keys that the file wins over (what the data set was made for).
+        defaults: keys that the file wins over (what the data set was made for); where nobody asks
+            for one, it is left out.
         dialect: whose arithmetic the keys mean; by default what the file says, else ``published``.
 
     Raises:
@@ -112,6 +113,9 @@ def read_recipe(
     )
     _check_fields(recipe, planner)
     known = {*DESCRIPTIVE, *(field.name for field in fields(Settings))}
+    given = file.keys() | (overrides or {}).keys()
+    for key in (defaults or {}).keys() - given - planner.asked() - known:
+        config.pop(key, None)
     planner.finish(also_known=known if config.get("target") else known | _keys_of_targets())
     return recipe
 

@@ -361,7 +361,9 @@ class NoInstance(Lm):
     "use", [lambda s: s.next(), lambda s: list(s.once()), lambda s: s.count(1)]
 )
 def test_an_empty_index_is_an_error(use):
-    with pytest.raises(DataError, match=r"finds no instance in the data \(60 documents\)"):
+    with pytest.raises(
+        DataError, match=r"\(60 documents\); a corpus for it has one document per l"
+    ):
         use(text(STORE, NoInstance(seq_length=32, **MARKS)))
 
 

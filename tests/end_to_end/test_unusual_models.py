@@ -100,6 +100,27 @@ def test_a_classifier_takes_the_discriminator_only(tmp_path, data):
     assert "generator" not in load_config(tmp_path / "classifier" / "config.yaml")
 
 
+def test_a_classifier_takes_the_encoder_only(tmp_path, data):
+    pretrain(tmp_path, data, written(tmp_path, "prophetnet/large"), 4)
+    rows = tmp_path / "train.tsv"
+    rows.write_text(table(24))
+    go(
+        "finetune", task="classifier", pretrained_model_path=tmp_path / "model-4",
+        train_path=rows, output_model_path=tmp_path / "classifier", learning_rate="1e-9",
+        epochs_num=1, batch_size=8, seq_length=32, threads=1, device="cpu",
+    )  # fmt: skip
+    weights, before = read_weights(tmp_path / "classifier"), read_weights(tmp_path / "model-4")
+    assert {name.split(".")[0] for name in weights} == {"embedding", "encoder", "targets"}
+    for name in weights.keys() & before.keys():
+        torch.testing.assert_close(weights[name], before[name], rtol=0, atol=1e-6)
+    assert len(weights.keys() - before.keys()) == 4  # the head
+    go(
+        "infer", task="classifier", load_model_path=tmp_path / "classifier", test_path=rows,
+        prediction_path=tmp_path / "out.tsv", threads=1, device="cpu",
+    )  # fmt: skip
+    assert len((tmp_path / "out.tsv").read_text().splitlines()) == 25
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_they_can_be_looked_at(name, tmp_path, capsys):
     assert run("inspect", [str(written(tmp_path, name)), "--batch_size", "2"], "uer inspect") == 0

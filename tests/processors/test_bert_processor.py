@@ -190,7 +190,7 @@ def test_many_random_pairs_are_reported(caplog):
     with caplog.at_level(logging.WARNING):
         figures = processor.report(processor.index(store, Draw(1, 0)), store)
     assert figures["random_next"] == 1.0
-    assert "100 % of the pairs are random because many documents have a single" in caplog.text
+    assert "100 % of the pairs are random because many pieces of documents hold" in caplog.text
     caplog.clear()
     store = store_of_lengths([[3] * 20] * 10)
     with caplog.at_level(logging.WARNING):

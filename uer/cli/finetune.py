@@ -16,7 +16,7 @@ from uer.data.store import Store
 from uer.data.stream import BucketStream
 from uer.errors import ConfigError
 from uer.interop.pretrained import choose_config, dialect_of, load_pretrained
-from uer.processors.base import Processor
+from uer.processors.base import Processor, processors
 from uer.recipe import Recipe, body_keys, read_recipe
 from uer.registry import load_plugin
 from uer.tasks.base import Examples, Task
@@ -31,6 +31,8 @@ from uer.training.trainer import Trainer
 from uer.zoo.resolve import resolve
 
 _log = logging.getLogger(__name__)
+
+_OF_DECODER = ("decoder", "tgt_embedding", "share_embedding")
 
 
 def finetune(
@@ -133,7 +135,11 @@ def task_recipe(
 ) -> Recipe:
     """A model's configuration with the task's head and data processor."""
     base = read_recipe(config, dialect=dialect)
-    body = body_keys(base.config, task.target)
+    kept = base.config
+    if "tgt.ids" not in processors.get(task.processor).provides:
+        # There is nothing for a decoder to read; the encoder is fine-tuned alone.
+        kept = {key: kept[key] for key in kept if key not in _OF_DECODER}
+    body = body_keys(kept, task.target)
     body |= {"target": [task.target], "data_processor": task.processor}
     if "vocab_size" in base.facts:
         body["facts"] = {"vocab_size": base.facts["vocab_size"]}
@@ -141,7 +147,7 @@ def task_recipe(
         body["dialect"] = base.config["dialect"]
     for note in base.notes:
         _log.info(note)
-    return read_recipe(None, {**body, **overrides})
+    return read_recipe(body, overrides)
 
 
 def make_store(tokenizer: Tokenizer, examples: Examples) -> Store:

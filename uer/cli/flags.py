@@ -49,6 +49,8 @@ REFUSED = {
     "world_size": ("1", "training runs in one process so far; leave the flag out"),
     "pipeline_model_parallel_size": ("1", "there is no pipeline parallelism; leave the flag out"),
     "tensor_model_parallel_size": ("1", "there is no tensor parallelism so far; leave it out"),
+    "deepspeed": ("false", "training runs without DeepSpeed so far; leave its flags out"),
+    "fp16": ("false", "the arithmetic is chosen with --precision; leave the flag out"),
 }
 
 

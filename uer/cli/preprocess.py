@@ -32,7 +32,11 @@ def preprocess(
         str, "what instances will be made; decides the corpus format"
     ] = "bert",
     processes_num: Annotated[int, "processes that tokenise; the result does not depend on it"] = 1,
-    words: Annotated[Words, "who says where words start, for whole-word masking"] = "tokenizer",
+    words: Annotated[
+        Words | None,
+        "who says where words start, for whole-word masking (default: the tokenizer; jieba with "
+        "--whole_word_masking)",
+    ] = None,
     tokenizer: Annotated[str, "name of the tokenizer"] = "bert",
     special_tokens_path: Annotated[str | None, "JSON file of special tokens by role"] = None,
     tgt_tokenizer: Annotated[
@@ -52,18 +56,21 @@ def preprocess(
     """Tokenise a corpus into a data set that any text objective can be trained on.
 
     Corpus formats: bert, albert, bart and gsg read a sentence per line and a blank line between
-    documents; mlm, lm, bilm, t5 and ul2 a document per line; cls and cls_mlm lines of
-    label<TAB>text[<TAB>second text]; mt and prefixlm lines of text<TAB>target text; llm_pretrain
-    JSON lines {"text"}; llm_sft JSON lines {"instruction", "input", "output"}.
+    documents; mlm, mpnet, lm, bilm, t5, ul2 and prophetnet a document per line; cls and cls_mlm
+    lines of label<TAB>text[<TAB>second text]; mt and prefixlm lines of text<TAB>target text;
+    llm_pretrain JSON lines {"text"}; llm_sft JSON lines {"instruction", "input", "output"}.
     """
     for file in plugin or ():
         load_plugin(file)
+    if words is None:
+        # What the predecessors call whole words are jieba's.
+        words = "jieba" if overrides.get("whole_word_masking") else "tokenizer"
     config = {"tokenizer": tokenizer, "data_processor": data_processor, **overrides}
     if special_tokens_path is not None:
         config["special_tokens"] = read_special_tokens(special_tokens_path)
     if processes_num < 1:
         raise ConfigError([f"processes_num: {processes_num} is not positive."])
-    tokens, instances = plan_data(config)
+    tokens, instances, options = plan_data(config)
     made: Tokenizer = tokens.build()
     described = {
         "vocab_path": tgt_vocab_path,
@@ -88,7 +95,7 @@ def preprocess(
             corpus_format=_corpus_format(instances, json_format_corpus),
             processes=processes_num,
             words=words,
-            processor={"name": instances.name, "options": instances.values},
+            processor={"name": instances.name, "options": options},
             on_progress=lambda so_far: _advance(bar, so_far),
         )
     _report(summary, dataset_path)
@@ -119,8 +126,10 @@ def _corpus_format(instances: Plan[Processor], json_lines: bool) -> str:
     return "jsonl"
 
 
-def plan_data(config: dict[str, Any]) -> tuple[Plan[Tokenizer], Plan[Processor]]:
-    """Plans of the tokenizer and of the data processor.
+def plan_data(
+    config: dict[str, Any],
+) -> tuple[Plan[Tokenizer], Plan[Processor], dict[str, Any]]:
+    """Plans of the tokenizer and of the data processor, and the keys that the latter asked for.
 
     Raises:
         ConfigError: everything that is wrong with the keys.
@@ -130,10 +139,12 @@ def plan_data(config: dict[str, Any]) -> tuple[Plan[Tokenizer], Plan[Processor]]
         _log.info(note)
     planner = Planner(config, "command line")
     tokens = planner.choice("tokenizer", Tokenizer)
+    others = planner.asked() | {"data_processor"}
     instances = planner.choice("data_processor", Processor)
     planner.finish()
     assert tokens is not None and instances is not None
-    return tokens, instances
+    options = {key: config[key] for key in config if key in planner.asked() - others}
+    return tokens, instances, options
 
 
 def _advance(bar: Any, summary: Summary) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from uer.cli.flags import Overrides
 from uer.cli.tokenizer import require_vocabulary, side_facts, split_tokenizer, tokenizer_keys
-from uer.config import dump_yaml
+from uer.config import dump_yaml, load_config
 from uer.data.store import Store
 from uer.data.store_meta import tokenizer_folder
 from uer.data.stream import Packing, TextStream
@@ -83,11 +83,14 @@ def pretrain(
         _require_trained_with(tokenizers, pretrained_model_path)
     if resume_from_checkpoint is not None:
         _require_trained_with(tokenizers, resume_from_checkpoint)
+    config = choose_config(config_path, resume_from_checkpoint or pretrained_model_path)
+    made_for = _made_for(store)
+    if config_path is None and resume_from_checkpoint is None and pretrained_model_path is not None:
+        # Of what the checkpoint was trained for, only what the new objectives ask for is kept.
+        own = config if isinstance(config, Mapping) else load_config(config)
+        config, made_for = None, {**made_for, **own}
     recipe = read_recipe(
-        choose_config(config_path, resume_from_checkpoint or pretrained_model_path),
-        overrides,
-        defaults=_made_for(store),
-        dialect=dialect_of(pretrained_model_path),
+        config, overrides, defaults=made_for, dialect=dialect_of(pretrained_model_path)
     )
     for note in recipe.notes:
         _log.info(note)

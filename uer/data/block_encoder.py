@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -174,8 +175,11 @@ def require_jieba() -> Any:
         UserError: it is not installed.
     """
     try:
-        return importlib.import_module("jieba")
+        jieba = importlib.import_module("jieba")
     except ImportError as error:
         raise UserError(
             "words: jieba, but jieba is not installed; run `pip install uer[zh]`."
         ) from error
+    # It reports on its dictionary through a handler of its own, so everything came twice.
+    logging.getLogger("jieba").setLevel(logging.WARNING)
+    return jieba

@@ -17,6 +17,7 @@ import numpy as np
 
 from uer.batch import Batch
 from uer.data.collate import Rows, collate
+from uer.data.formats import FORMATS
 from uer.data.instances import Instances, Ints, TokenStore, gather_sides
 from uer.data.packing import WINDOW, Packing, plan_sides
 from uer.data.randomness import Draw
@@ -203,7 +204,8 @@ class Stream(ABC):
         if not len(instances):
             raise DataError(
                 f"the processor '{self.processor.name}' finds no instance in the data "
-                f"({len(self.store)} documents); check the corpus and preprocess it again."
+                f"({len(self.store)} documents); a corpus for it has "
+                f"{FORMATS[self.processor.corpus].shape}. Check the corpus and preprocess it again."
             )
         epoch = Epoch(draw, instances, self.processor.lengths(instances))
         if number == self._place.epoch:

@@ -134,8 +134,9 @@ class Bert(Processor):
         rate = float(random.mean())
         if rate > _MANY_RANDOM:
             _log.warning(
-                "%.0f %% of the pairs are random because many documents have a single sentence; "
-                "use longer documents, shorter sentences or the processor 'mlm'.",
+                "%.0f %% of the pairs are random because many pieces of documents hold a single "
+                "sentence; use longer documents, shorter sentences, a larger seq_length or the "
+                "processor 'mlm'.",
                 100 * rate,
             )
         return {

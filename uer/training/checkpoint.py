@@ -37,6 +37,7 @@ from uer.files import atomic_folder
 MARKER = "config.yaml"
 FORMAT = 1
 BODY = ("embedding", "encoder", "tgt_embedding", "decoder")
+_DECODING = ("tgt_embedding", "decoder")
 MANIFEST = "manifest.json"
 _WEIGHTS, _AVERAGE = "model.safetensors", "ema.safetensors"
 _STATE, _OPTIMIZER = "trainer/state.json", "trainer/optimizer.safetensors"
@@ -379,10 +380,16 @@ def _require_equal(source: str | Path, names: list[str], found: Mapping[str, tor
 
 
 def require_body(source: str | Path, report: LoadReport) -> None:
-    """Embeddings, encoder and decoder must match whole, and no shape may differ."""
+    """Embeddings, encoder and decoder must match whole, and no shape may differ.
+
+    A model without any decoder leaves the checkpoint's behind: its encoder is used alone.
+    """
+    own = {name.split(".")[0] for name in (*report.matched, *report.missing)}
+    decodes = not own.isdisjoint(_DECODING)
+    wanted = [part for part in BODY if decodes or part not in _DECODING]
     wrong = {
         "the checkpoint lacks": [n for n in report.missing if n.split(".")[0] in BODY],
-        "the model has no": [n for n in report.unexpected if n.split(".")[0] in BODY],
+        "the model has no": [n for n in report.unexpected if n.split(".")[0] in wanted],
         "the shapes differ of": [
             f"{m.name} (checkpoint {list(m.file)}, model {list(m.model)})"
             for m in report.mismatched
