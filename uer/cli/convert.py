@@ -55,6 +55,8 @@ def convert(
         given = make_tokenizer(tokenizer or DEFAULT, special_tokens_path, described)
     probe_place(Path(destination))
     source = resolve(source)
+    if Path(source).resolve() == Path(destination).resolve():
+        raise UserError(f"{source} is the source, too; choose another path to write.")
     made = read_checkpoint(source, config_path=config_path, tokenizer=given)
     _log.info("%s (%s): %s", source, made.kind, made.report.line())
     for note in made.notes:

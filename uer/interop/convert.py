@@ -92,9 +92,11 @@ def read_checkpoint(
         CheckpointError: it is no checkpoint, is damaged, or its weights do not fit its
             configuration.
         ConfigError: it is a model that we do not have.
-        UserError: the configuration is missing.
+        UserError: the configuration is missing, or one is given that is not needed.
     """
     kind = kind_of(path)
+    if kind != "legacy" and config_path is not None:
+        raise UserError(f"{path} carries its own configuration; leave --config_path out.")
     if kind == "legacy":
         return _legacy(path, config_path, tokenizer)
     notes: tuple[str, ...] = ()
@@ -117,7 +119,7 @@ def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str
 
     Args:
         made: what to write.
-        path: a folder that is not there yet, or an older one of the same kind.
+        path: what is not there yet; of kind uer also an older checkpoint of ours.
         kind: how it is written.
 
     Returns:
@@ -134,6 +136,8 @@ def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str
         return []
     if kind == "legacy":
         return _write_legacy(made, path)
+    if (Path(path) / MANIFEST).is_file():  # one of ours, which has more to lose
+        raise UserError(f"{path} is a checkpoint of ours; choose another path, or move it.")
     if made.config.get("encoder") == "dual":
         made = replace(made, **single_stream(made.config, made.weights))
     special = made.tokenizer.special if made.tokenizer else {}

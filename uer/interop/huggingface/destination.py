@@ -20,6 +20,7 @@ from uer.interop.huggingface.weights import write_weights
 from uer.model import Model
 
 Tensors = Mapping[str, torch.Tensor]
+_START = "decoder_start_token_id"
 _DTYPES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 
 
@@ -164,4 +165,6 @@ def _ids(family: Family, about: Config, special: Mapping[str, int], made: Config
             found["id2label"] = {str(n): label for n, label in enumerate(labels)}
             found["label2id"] = {label: n for n, label in enumerate(labels)}
     fixed = {key: value for key, value in made.items() if key.endswith("_token_id")}
+    if _START in found:  # no part of the model's arithmetic
+        fixed.pop(_START, None)
     return found | fixed

@@ -104,7 +104,7 @@ class Names:
                 if ours in made and not torch.equal(made[ours], part):
                     raise CheckpointError(
                         f"{theirs} differs from another tensor of the folder that is the same "
-                        f"parameter here ({ours})."
+                        f"parameter here ({ours}); a model that has both is not supported."
                     )
                 made.setdefault(ours, part)
         return made

@@ -42,18 +42,20 @@ class Bloom(Family):
         "BloomForSequenceClassification": ("cls",),
     }
     prefix = "transformer."
+    aliases = {
+        "n_embed": "hidden_size",
+        "num_hidden_layers": "n_layer",
+        "num_attention_heads": "n_head",
+    }
 
     def ours(self, theirs: Config, weights: Any) -> dict[str, Any]:
-        """See `Family.ours`; some keys have older names."""
-        older = {"n_embed": "hidden_size", "num_hidden_layers": "n_layer"}
-        older["num_attention_heads"] = "n_head"
-        named = {name: theirs[old] for old, name in older.items() if old in theirs}
-        found = super().ours({**named, **theirs}, weights)
+        """See `Family.ours`."""
+        found = super().ours(theirs, weights)
         return found | {"feedforward_size": 4 * found["hidden_size"]}
 
     def names(self, theirs: Config, targets: Sequence[str]) -> Table:
         """See `Family.names`; queries, keys and values are interleaved head by head."""
-        heads = theirs.get("n_head", theirs.get("num_attention_heads", 8))
+        heads = theirs.get("n_head", 8)
 
         def split(tensor: torch.Tensor) -> Sequence[torch.Tensor]:
             return [part.flatten(0, 1) for part in tensor.unflatten(0, (heads, 3, -1)).unbind(1)]

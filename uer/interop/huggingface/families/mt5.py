@@ -22,4 +22,4 @@ class MT5(T5):
 
     def ours(self, theirs: Config, weights: Any) -> dict[str, Any]:
         """See `Family.ours`."""
-        return super().ours({**self.defaults, **theirs}, weights) | {"scale_tied_output": False}
+        return super().ours({**self.defaults, **theirs, "scale_decoder_outputs": False}, weights)

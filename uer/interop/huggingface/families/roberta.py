@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from uer.interop.huggingface.base import Config, Key
-from uer.interop.huggingface.families.bert import EMBEDDINGS, KEYS, LAYER, PARTS, Bert
+from uer.interop.huggingface.base import Config, Key, first_position
+from uer.interop.huggingface.families.bert import (
+    EMBEDDINGS,
+    KEYS,
+    LAYER,
+    PARTS,
+    Bert,
+    output_bias,
+)
 from uer.interop.huggingface.names import Table, under
 
 
@@ -26,7 +33,7 @@ class Roberta(Bert):
 
     def ours(self, theirs: Config, weights: Any) -> dict[str, Any]:
         """See `Family.ours`."""
-        offset = theirs.get("pad_token_id", 1) + 1
+        offset = first_position(theirs, 1)
         length = theirs.get("max_position_embeddings", 514) - offset
         found = super().ours(theirs, weights)
         return found | {"position_offset": offset, "max_seq_length": length}
@@ -47,6 +54,6 @@ class Roberta(Bert):
             "classifier.out_proj": "targets.cls.output",
             "lm_head.dense": "targets.mlm.transform",
             "lm_head.layer_norm": "targets.mlm.norm",
-            "lm_head.bias": "targets.mlm.output.bias",
+            **output_bias(theirs, "lm_head.bias", "lm_head.decoder.bias"),
             "lm_head.decoder": "targets.mlm.output",
         }

@@ -1,0 +1,121 @@
+"""Folders that are legal, but not as transformers writes them today, or told by other keys."""
+
+import json
+
+import pytest
+import torch
+import transformers as hf
+from safetensors.torch import load_file
+from tiny import BERT as SIZES
+from tiny import bert, edit
+
+from uer.cli.main import main
+from uer.config import load_config
+from uer.interop.convert import read_checkpoint
+from uer.interop.huggingface.weights import write_weights
+
+
+def run(*words):
+    return main([str(word) for word in words])
+
+
+@pytest.fixture
+def theirs(tmp_path):
+    folder = tmp_path / "theirs"
+    bert(folder)
+    return folder
+
+
+def test_norms_in_the_words_of_tensorflow(theirs, tmp_path):
+    tensors = load_file(theirs / "model.safetensors")
+    older = {
+        key.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"): tensor
+        for key, tensor in tensors.items()
+    }
+    assert older.keys() != tensors.keys()
+    (theirs / "model.safetensors").unlink()
+    torch.save(older, theirs / "pytorch_model.bin")
+    assert run("convert", theirs, tmp_path / "ours") == 0
+    assert run("convert", tmp_path / "ours", tmp_path / "again") == 0
+    again = load_file(tmp_path / "again" / "model.safetensors")
+    assert all(torch.equal(again[key], tensors[key]) for key in tensors)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "target"),
+    [
+        ("ElectraForPreTraining", {**SIZES, "hidden_act": "relu"}, "rtd"),
+        ("T5ForConditionalGeneration", {"d_model": 16, "d_kv": 8, "num_layers": 1}, "lm"),
+        (
+            "ProphetNetForConditionalGeneration",
+            {"hidden_size": 16, "num_encoder_layers": 1},
+            "ngram",
+        ),
+    ],
+)
+def test_what_the_files_tell_without_architectures(tmp_path, kind, options, target):
+    theirs, ours, again = (tmp_path / name for name in ("theirs", "ours", "again"))
+    kind = getattr(hf, kind)
+    kind(kind.config_class(vocab_size=30, **options)).save_pretrained(theirs)
+    edit(theirs, architectures=None)
+    assert run("convert", theirs, ours) == run("convert", ours, again) == 0
+    assert load_config(ours / "config.yaml")["target"] == [target]
+    written = json.loads((again / "config.json").read_text())
+    assert written["architectures"] == [kind.__name__]
+    one, other = (kind.from_pretrained(path).state_dict() for path in (theirs, again))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_keys_by_their_other_names(tmp_path):
+    theirs, again = tmp_path / "theirs", tmp_path / "again"
+    keys = {"n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 24}
+    bert(theirs, "GPT2LMHeadModel", tokenizer=False, **keys)
+    config = json.loads((theirs / "config.json").read_text())
+    del config["n_head"]
+    (theirs / "config.json").write_text(json.dumps({**config, "num_attention_heads": 4}))
+    assert run("convert", theirs, tmp_path / "ours") == 0
+    assert run("convert", tmp_path / "ours", again) == 0
+    assert hf.AutoConfig.from_pretrained(again).n_head == 4
+
+
+def test_an_older_key_of_rotary_positions_decides(tmp_path):
+    theirs = tmp_path / "theirs"
+    bert(theirs, "LlamaModel", tokenizer=False, num_key_value_heads=1)
+    edit(theirs, rope_scaling={"type": "linear", "factor": 2.0})
+    assert hf.AutoConfig.from_pretrained(theirs).rope_parameters["factor"] == 2.0
+    scaling = read_checkpoint(theirs).config["rope_scaling"]
+    assert scaling == {"rope_type": "linear", "factor": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids"),
+    [
+        ("T5ForConditionalGeneration", {"decoder_start_token_id": 7, "pad_token_id": 3}),
+        ("LlamaForCausalLM", {"eos_token_id": [1, 2]}),
+        ("MPNetModel", {"pad_token_id": 3}),
+    ],
+)
+def test_ids_stay(tmp_path, kind, ids):
+    theirs, ours, again = (tmp_path / name for name in ("theirs", "ours", "again"))
+    bert(theirs, kind, tokenizer=False, **ids)
+    assert run("convert", theirs, ours) == run("convert", ours, again) == 0
+    written = json.loads((again / "config.json").read_text())
+    assert {key: written[key] for key in ids} == ids
+
+
+def test_classes_of_another_kind_are_named(tmp_path, caplog):
+    caplog.set_level("INFO")
+    kind = "multi_label_classification"
+    bert(tmp_path / "theirs", "BertForSequenceClassification", problem_type=kind)
+    assert run("convert", tmp_path / "theirs", tmp_path / "ours") == 0
+    assert f"problem_type: '{kind}' has no counterpart here" in caplog.text
+
+
+def test_an_output_layer_of_its_own_is_not_scaled(tmp_path, capsys):
+    theirs = tmp_path / "theirs"
+    model = bert(theirs, "T5ForConditionalGeneration", tokenizer=False, d_kv=8, num_layers=1)
+    tensors = load_file(theirs / "model.safetensors")
+    tensors["lm_head.weight"] = torch.randn(model.config.vocab_size, 16)
+    write_weights(tensors, theirs)
+    assert run("convert", theirs, tmp_path / "ours") == 2
+    assert "scale_decoder_outputs: True is not supported" in capsys.readouterr().err
