@@ -12,7 +12,12 @@ import torch
 from uer.config import dump_yaml
 from uer.errors import UserError
 from uer.files import atomic_folder
-from uer.interop.equivalent import in_halves, in_pairs, with_layer_norms
+from uer.interop.equivalent import (
+    in_halves,
+    in_pairs,
+    with_layer_norms,
+    with_their_tables,
+)
 from uer.interop.huggingface.destination import export
 from uer.interop.huggingface.folders import is_foreign, open_folder
 from uer.interop.huggingface.sentence import in_both_streams, single_stream, write_modules
@@ -158,7 +163,7 @@ def _write_legacy(made: Checkpoint, path: str | Path) -> list[str]:
     place = Path(path)
     if place.exists():
         raise UserError(f"{path} exists; choose another path, or move it.")
-    config, weights = in_pairs(made.config, made.weights)
+    config, weights = with_their_tables(*in_pairs(made.config, made.weights))
     recipe = read_recipe(config)
     model = recipe.model.build({**made.facts, **recipe.facts})
     fill(model, weights, path)
@@ -210,7 +215,7 @@ def _matched(
     with torch.device("meta"):
         model = recipe.model.build(facts)
     report, weights = match(model, found, path)
-    require_body(path, report)
+    require_body(path, report, partly=False)
     return Checkpoint(kind, recipe.config, weights, tokenizer, report, facts, notes)
 
 

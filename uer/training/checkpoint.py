@@ -368,8 +368,17 @@ def _require_equal(source: str | Path, names: list[str], found: Mapping[str, tor
             )
 
 
-def require_body(source: str | Path, report: LoadReport) -> None:
-    """Embeddings, encoder and decoder must match whole, and no shape may differ."""
+def require_body(source: str | Path, report: LoadReport, *, partly: bool = True) -> None:
+    """Embeddings, encoder and decoder must match whole, and no shape may differ.
+
+    Args:
+        source: what the weights were read from, for messages.
+        report: what became of each tensor.
+        partly: there is a flag to load what fits, which the message names.
+
+    Raises:
+        CheckpointError: they do not.
+    """
     wrong = {
         "the checkpoint lacks": [n for n in report.missing if n.split(".")[0] in BODY],
         "the model has no": [n for n in report.unexpected if n.split(".")[0] in BODY],
@@ -380,9 +389,10 @@ def require_body(source: str | Path, report: LoadReport) -> None:
     }
     problems = [f"{what} {_some(names)}" for what, names in wrong.items() if names]
     if problems:
+        instead = ", or load what fits with --allow_partial" if partly else ""
         raise CheckpointError(
             f"{source} does not fit the model: {'; '.join(problems)}. Use the configuration it was "
-            "trained with, or load what fits with --allow_partial."
+            f"trained with{instead}."
         )
 
 

@@ -119,3 +119,27 @@ def test_an_output_layer_of_its_own_is_not_scaled(tmp_path, capsys):
     write_weights(tensors, theirs)
     assert run("convert", theirs, tmp_path / "ours") == 2
     assert "scale_decoder_outputs: True is not supported" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "again"),
+    [
+        ("RobertaForMaskedLM", {"type_vocab_size": 1, "pad_token_id": 1}, "BertForMaskedLM"),
+        ("LlamaForCausalLM", {"num_key_value_heads": 1}, "LlamaForCausalLM"),
+        ("OPTForCausalLM", {"ffn_dim": 32, "word_embed_proj_dim": 16}, "GPT2LMHeadModel"),
+    ],
+)
+def test_by_way_of_the_predecessors(tmp_path, kind, options, again):
+    """Their tables begin with the first position, so that another family may fit."""
+    theirs, ours, back = (tmp_path / name for name in ("theirs", "ours", "back"))
+    model = bert(theirs, kind, tokenizer=False, **options)
+    file, config = tmp_path / "model.bin", ours / "config.yaml"
+    assert run("convert", theirs, ours) == run("convert", ours, file, "--to", "legacy") == 0
+    assert run("convert", file, tmp_path / "read", "--config_path", config) == 0
+    assert run("convert", tmp_path / "read", back) == 0
+    ids = torch.tensor([[7, 9, 8, 12, 6]])
+    with torch.no_grad():
+        found = getattr(hf, again).from_pretrained(back).eval()(input_ids=ids).logits
+        expected = model(input_ids=ids).logits
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0)  # their norm is another
+    assert kind != again or torch.equal(found, expected)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from uer.builder import Planner
-from uer.errors import ConfigError
+from uer.errors import ConfigError, UserError
 from uer.interop.huggingface.base import Config, Family, families
 from uer.interop.huggingface.described import differences, values_of
 from uer.interop.huggingface.source import CONFIG, as_asked, table_of
@@ -71,9 +71,11 @@ def export(
         model = plan.build(facts)
     about = config.get("about") or {}
     problems: dict[str, list[str]] = {}
+    heads: dict[str, bool] = {}
     for name in _candidates(about.get("model_type")):
         family = families.get(name)()
         made = _as_family(family, values, weights, list(model.heads))
+        heads[name] = made is not None
         problems[name] = (
             _problems(family, made, model, facts)
             if made is not None
@@ -83,7 +85,7 @@ def export(
             made.config.update(_ids(family, about, special or {}, made.config))
             made.config["dtype"] = _DTYPES.get(next(iter(weights.values())).dtype, "float32")
             return made
-    nearest = min(problems, key=lambda name: len(problems[name]))
+    nearest = min(problems, key=lambda name: (not heads[name], len(problems[name])))
     shown = "; ".join(problems[nearest][:5])
     raise ConfigError(
         [
@@ -147,6 +149,8 @@ def _problems(family: Family, made: Export, model: Model, facts: Mapping[str, An
             again = plan.build(facts)
     except ConfigError as error:
         return error.problems
+    except UserError as error:  # a part that our model has not, such as a decoder
+        return [str(error)]
     found = differences(model, again)
     return found + [f"there is no place for {name}" for name in made.left]
 

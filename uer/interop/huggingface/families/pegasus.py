@@ -39,7 +39,7 @@ class Pegasus(Bart):
         self, theirs: Config, tensors: Mapping[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
         """See `Family.further`: the positions, all sines before the cosines."""
-        rows, width = theirs["max_position_embeddings"], theirs["d_model"]
+        rows, width = theirs.get("max_position_embeddings", 0), theirs["d_model"]
         exponent = torch.arange(0, width, 2, dtype=torch.float64) / width
         angle = torch.arange(rows, dtype=torch.float64)[:, None] / 10000.0**exponent
         table = torch.cat([angle.sin(), angle[:, : width // 2].cos()], dim=1).float()

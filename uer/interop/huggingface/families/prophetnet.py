@@ -77,7 +77,8 @@ class ProphetNet(Family):
         offset = values.get("position_offset", 0)
         length = values.get("max_seq_length", 0) + offset
         found = super().theirs(values)
-        return found | {"pad_token_id": offset - 1, "max_position_embeddings": length}
+        pad = offset - 1 if offset else None  # none: not the same model
+        return found | {"pad_token_id": pad, "max_position_embeddings": length}
 
     def names(self, theirs: Config, targets: Sequence[str]) -> Table:
         """See `Family.names`."""
