@@ -143,3 +143,32 @@ def test_by_way_of_the_predecessors(tmp_path, kind, options, again):
         expected = model(input_ids=ids).logits
     torch.testing.assert_close(found, expected, atol=0.05, rtol=0)  # their norm is another
     assert kind != again or torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "fits"),
+    [
+        ("ModernBertForMaskedLM", {"decoder_bias": True}, False),
+        ("Qwen2ForSequenceClassification", {"num_key_value_heads": 1, "pad_token_id": 0}, True),
+        ("LlamaForCausalLM", {"num_key_value_heads": 1}, False),
+        ("GPT2LMHeadModel", {"n_embd": 16, "n_layer": 1, "n_head": 2}, False),
+    ],
+)
+def test_a_classifier_on_any_body(tmp_path, capsys, kind, options, fits):
+    theirs, ours, again, texts = (tmp_path / n for n in ("theirs", "ours", "again", "train.tsv"))
+    if kind.startswith("Modern"):
+        options |= dict.fromkeys(("pad_token_id", "cls_token_id", "sep_token_id"), 0)
+        options |= {"bos_token_id": 1, "eos_token_id": 2}
+    bert(theirs, kind, **options)
+    texts.write_text("label\ttext_a\n0\tthe cat\n1\tthe dog\n")
+    words = ("--pretrained_model_path", theirs, "--train_path", texts, "--output_model_path", ours)
+    assert run("finetune", "classifier", *words, "--epochs_num", 1, "--seq_length", 8) == 0
+    assert run("convert", ours, again) == (0 if fits else 2)
+    if fits:
+        assert type(hf.AutoModelForSequenceClassification.from_pretrained(again)) is getattr(
+            hf, kind
+        )
+    else:
+        said = capsys.readouterr().err
+        assert "no family of transformers is the same model; the nearest is" in said
+        assert ".." not in said

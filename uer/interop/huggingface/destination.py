@@ -70,26 +70,28 @@ def export(
     with torch.device("meta"):
         model = plan.build(facts)
     about = config.get("about") or {}
-    problems: dict[str, list[str]] = {}
-    heads: dict[str, bool] = {}
+    problems: dict[tuple[int, int, str], list[str]] = {}  # the least in the way comes first
     for name in _candidates(about.get("model_type")):
         family = families.get(name)()
-        made = _as_family(family, values, weights, list(model.heads))
-        heads[name] = made is not None
-        problems[name] = (
-            _problems(family, made, model, facts)
-            if made is not None
-            else [f"it has no model with the targets {', '.join(model.heads)}"]
-        )
-        if made is not None and not problems[name]:
+        made = None
+        try:
+            made = _as_family(family, values, weights, list(model.heads))
+            found = [] if made is None else _problems(family, made, model, facts)
+            rank = 0
+        except UserError as error:  # an option, or a part that our model has not
+            found, rank = getattr(error, "problems", [str(error)]), 1
+        if made is None and not found:
+            found, rank = [f"it has no model with the targets {', '.join(model.heads)}"], 2
+        problems[rank, len(found), name] = found
+        if made is not None and not found:
             made.config.update(_ids(family, about, special or {}, made.config))
             made.config["dtype"] = _DTYPES.get(next(iter(weights.values())).dtype, "float32")
             return made
-    nearest = min(problems, key=lambda name: (not heads[name], len(problems[name])))
-    shown = "; ".join(problems[nearest][:5])
+    nearest = min(problems)
+    shown = "; ".join(problem.rstrip(".") for problem in problems[nearest][:5])
     raise ConfigError(
         [
-            f"no family of transformers is the same model; the nearest is {nearest}, but "
+            f"no family of transformers is the same model; the nearest is {nearest[-1]}, but "
             f"{shown}. Keep it as a checkpoint of ours."
         ]
     )
@@ -140,17 +142,15 @@ def _as_family(family: Family, values: Config, weights: Tensors, targets: list[s
 
 
 def _problems(family: Family, made: Export, model: Model, facts: Mapping[str, Any]) -> list[str]:
-    """Why the export would be another model than ours."""
-    try:
-        back = as_asked({**family.ours(made.config, made.tensors), "target": list(model.heads)})
-        planner = Planner(back)
-        plan = planner.section(Model)
-        with torch.device("meta"):
-            again = plan.build(facts)
-    except ConfigError as error:
-        return error.problems
-    except UserError as error:  # a part that our model has not, such as a decoder
-        return [str(error)]
+    """Why the export would be another model than ours.
+
+    Raises:
+        UserError: there is no such model at all.
+    """
+    back = as_asked({**family.ours(made.config, made.tensors), "target": list(model.heads)})
+    plan = Planner(back).section(Model)
+    with torch.device("meta"):
+        again = plan.build(facts)
     found = differences(model, again)
     return found + [f"there is no place for {name}" for name in made.left]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from uer.errors import ConfigError
 from uer.interop.huggingface.base import SCORE_HEAD, Config, Family, Key
 from uer.interop.huggingface.names import Fused, Table, under
 
@@ -52,6 +53,16 @@ class Bloom(Family):
         """See `Family.ours`."""
         found = super().ours(theirs, weights)
         return found | {"feedforward_size": 4 * found["hidden_size"]}
+
+    def theirs(self, values: Config) -> dict[str, Any]:
+        """See `Family.theirs`.
+
+        Raises:
+            ConfigError: several heads share keys and values.
+        """
+        if values.get("kv_heads_num", values["heads_num"]) != values["heads_num"]:
+            raise ConfigError(["there every head has keys and values of its own."])
+        return super().theirs(values)
 
     def names(self, theirs: Config, targets: Sequence[str]) -> Table:
         """See `Family.names`; queries, keys and values are interleaved head by head."""
