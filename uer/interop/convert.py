@@ -84,6 +84,7 @@ def read_checkpoint(
     path: str | Path,
     *,
     config_path: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> Checkpoint:
     """Read a checkpoint of any kind.
@@ -91,6 +92,7 @@ def read_checkpoint(
     Args:
         path: the file or folder.
         config_path: configuration of a file of the predecessors, which carries none.
+        overrides: keys that win over it, such as the target of a fine-tuned model.
         tokenizer: to go with the weights, where the source has none or another one is wanted.
 
     Raises:
@@ -103,7 +105,7 @@ def read_checkpoint(
     if kind != "legacy" and config_path is not None:
         raise UserError(f"{path} carries its own configuration; leave --config_path out.")
     if kind == "legacy":
-        return _legacy(path, config_path, tokenizer)
+        return _legacy(path, config_path, overrides, tokenizer)
     notes: tuple[str, ...] = ()
     config = checkpoint_config(path)
     if kind == "uer":
@@ -182,13 +184,18 @@ def _alone(
     return found, kept, notes if left else []
 
 
-def _legacy(path: str | Path, config_path: str | None, tokenizer: Tokenizer | None) -> Checkpoint:
+def _legacy(
+    path: str | Path,
+    config_path: str | None,
+    overrides: Mapping[str, Any] | None,
+    tokenizer: Tokenizer | None,
+) -> Checkpoint:
     if config_path is None:
         raise UserError(
             f"{path} is a checkpoint of the predecessors, which says nothing about its model; "
             "give --config_path."
         )
-    recipe = read_recipe(config_path, dialect="legacy")
+    recipe = read_recipe(config_path, overrides, dialect="legacy")
     found = read_legacy(path)
     facts: dict[str, Any] = {}
     if _WORDS in found:

@@ -161,8 +161,8 @@ def write_legacy(model: nn.Module, path: str | Path) -> list[str]:
     for name, value in state.items():
         for key in _keys(name, state, shared):
             theirs[key] = outward(key, value.detach().cpu()).contiguous()
-    with atomic_file(path) as scratch:
-        torch.save(theirs, scratch)
+    with atomic_file(path) as scratch, scratch.open("wb") as file:  # torch refuses some names
+        torch.save(theirs, file)
     return _differences(model)
 
 

@@ -1,11 +1,13 @@
 """Folders that are legal, but not as transformers writes them today, or told by other keys."""
 
 import json
+import re
 
 import pytest
 import torch
 import transformers as hf
 from safetensors.torch import load_file
+from support import BERT, model_of
 from tiny import BERT as SIZES
 from tiny import bert, edit
 
@@ -13,6 +15,8 @@ from uer.cli.main import main
 from uer.config import load_config
 from uer.interop.convert import read_checkpoint
 from uer.interop.huggingface.weights import write_weights
+from uer.interop.legacy_checkpoint import write_legacy
+from uer.training.checkpoint import read_weights
 
 
 def run(*words):
@@ -172,3 +176,20 @@ def test_a_classifier_on_any_body(tmp_path, capsys, kind, options, fits):
         said = capsys.readouterr().err
         assert "no family of transformers is the same model; the nearest is" in said
         assert ".." not in said
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_classifier_of_the_predecessors_is_chosen_by_flag(tmp_path, prefix):
+    config = {**BERT, "target": ["cls"], "layernorm": "legacy"}
+    write_legacy(model_of(config), tmp_path / "written")
+    older = {
+        prefix + re.sub(r"^target\.cls\.linear_", "output_layer_", key): tensor
+        for key, tensor in torch.load(tmp_path / "written").items()
+    }
+    torch.save(older, tmp_path / "model.bin")
+    del config["layernorm"]
+    (tmp_path / "config.json").write_text(json.dumps({**config, "target": ["mlm", "sp"]}))
+    words = (tmp_path / "ours", "--config_path", tmp_path / "config.json", "--target", "cls")
+    assert run("convert", tmp_path / "model.bin", *words) == 0
+    assert load_config(tmp_path / "ours" / "config.yaml")["target"] == ["cls"]
+    assert "targets.cls.output.weight" in read_weights(tmp_path / "ours")

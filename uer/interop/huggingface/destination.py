@@ -100,8 +100,8 @@ def export(
 def _facts(weights: Tensors) -> dict[str, Any]:
     """What the data had told the model, read off the weights."""
     words = {
-        "embedding.vocab_size": "embedding.parts.word.weight",
-        "tgt_embedding.vocab_size": r"tgt_embedding.(parts.)?word.weight",
+        "embedding.vocab_size": r"embedding\.(parts\.word\.)?weight",
+        "tgt_embedding.vocab_size": r"tgt_embedding\.((parts\.)?word\.)?weight",
         "target.vocab_size": r"targets.(mlm|lm|ngram).output.weight",
         "labels_num": "targets.cls.output.weight",
     }
