@@ -249,6 +249,16 @@ def test_what_differs_there_is_said(tmp_path):
     scaled = {**MODELS["llama"], "tie_weights": True, "scale_tied_output": True}
     (note,) = write_legacy(model_of({**scaled, "position": "rotary_interleaved"}), path)
     assert note.startswith("their output layer does not scale")
+    llama = {**MODELS["llama"], "position": "rotary_interleaved"}
+    assert write_legacy(model_of(llama), path) == []
+    for keys, sentence in (
+        ({"rope_theta": 5e5}, "their rotary positions have the base 10000"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "their rotary positions have"),
+        ({"attention_window": 3}, "their attention has no window"),
+        ({"qkv_bias": True}, "their attention has biases in all"),
+    ):
+        (note,) = write_legacy(model_of({**llama, **keys}), path)
+        assert note.startswith(sentence)
 
 
 def test_what_has_no_place_there_is_refused(tmp_path):
@@ -256,6 +266,8 @@ def test_what_has_no_place_there_is_refused(tmp_path):
     for config, reason in (
         (MODELS["llama"], "rotary positions in halves"),
         ({**MODELS["llama"], "position": "alibi"}, "linear biases of positions"),
+        ({**BERT, "position_offset": 2}, "a table of positions that does not begin with"),
+        ({**BERT, "segments_num": 3}, "other than two segments"),
         (
             {**BERT, "query_key_norm": "rms"},
             r"the parameter encoder\.layers\.0\.attention\.query_n",

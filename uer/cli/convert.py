@@ -10,7 +10,7 @@ from uer.cli.flags import POSITIONAL, Overrides
 from uer.cli.tokenizer import DEFAULT, make_tokenizer, split_tokenizer
 from uer.errors import UserError
 from uer.files import probe_place
-from uer.interop.convert import Kind, read_checkpoint, with_tables, write_checkpoint
+from uer.interop.convert import Kind, kind_of, read_checkpoint, with_tables, write_checkpoint
 from uer.interop.resize import Way, resize_positions, resize_vocabulary
 from uer.registry import load_plugin
 from uer.zoo.resolve import resolve
@@ -21,11 +21,13 @@ _log = logging.getLogger(__name__)
 def convert(
     *,
     source: Annotated[str, "checkpoint to read: its kind is detected", POSITIONAL],
-    destination: Annotated[str, "folder to write", POSITIONAL],
+    destination: Annotated[str, "folder to write (legacy: file)", POSITIONAL],
     to: Annotated[
         Kind | None, "kind to write (default: huggingface from a folder of ours, else uer)"
     ] = None,
-    config_path: Annotated[str | None, "configuration of a file of the predecessors"] = None,
+    config_path: Annotated[
+        str | None, "configuration of a file of the predecessors; flags win over it"
+    ] = None,
     tokenizer: Annotated[
         str | None, "name of the tokenizer, with its flags (default: the source's)"
     ] = None,
@@ -48,14 +50,19 @@ def convert(
     for file in plugin or ():
         load_plugin(file)
     described, rest = split_tokenizer(overrides)
-    if rest:
-        raise UserError(f"uer convert has no flag --{next(iter(rest))}; --help lists the flags.")
     given = None
     if described or tokenizer is not None:
         given = make_tokenizer(tokenizer or DEFAULT, special_tokens_path, described)
     probe_place(Path(destination))
     source = resolve(source)
-    made = read_checkpoint(source, config_path=config_path, tokenizer=given)
+    if Path(source).resolve() == Path(destination).resolve():
+        raise UserError(f"{source} is the source, too; choose another path to write.")
+    if rest and kind_of(source) != "legacy":
+        raise UserError(
+            f"uer convert has no flag --{next(iter(rest))} for {source}, which carries its own "
+            "configuration; --help lists the flags."
+        )
+    made = read_checkpoint(source, config_path=config_path, overrides=rest, tokenizer=given)
     _log.info("%s (%s): %s", source, made.kind, made.report.line())
     for note in made.notes:
         _log.info(note)

@@ -12,7 +12,12 @@ import torch
 from uer.config import dump_yaml
 from uer.errors import UserError
 from uer.files import atomic_folder
-from uer.interop.equivalent import in_halves, in_pairs, with_layer_norms
+from uer.interop.equivalent import (
+    in_halves,
+    in_pairs,
+    with_layer_norms,
+    with_their_tables,
+)
 from uer.interop.huggingface.destination import export
 from uer.interop.huggingface.folders import is_foreign, open_folder
 from uer.interop.huggingface.sentence import in_both_streams, single_stream, write_modules
@@ -79,6 +84,7 @@ def read_checkpoint(
     path: str | Path,
     *,
     config_path: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> Checkpoint:
     """Read a checkpoint of any kind.
@@ -86,17 +92,20 @@ def read_checkpoint(
     Args:
         path: the file or folder.
         config_path: configuration of a file of the predecessors, which carries none.
+        overrides: keys that win over it, such as the target of a fine-tuned model.
         tokenizer: to go with the weights, where the source has none or another one is wanted.
 
     Raises:
         CheckpointError: it is no checkpoint, is damaged, or its weights do not fit its
             configuration.
         ConfigError: it is a model that we do not have.
-        UserError: the configuration is missing.
+        UserError: the configuration is missing, or one is given that is not needed.
     """
     kind = kind_of(path)
+    if kind != "legacy" and config_path is not None:
+        raise UserError(f"{path} carries its own configuration; leave --config_path out.")
     if kind == "legacy":
-        return _legacy(path, config_path, tokenizer)
+        return _legacy(path, config_path, overrides, tokenizer)
     notes: tuple[str, ...] = ()
     config = checkpoint_config(path)
     if kind == "uer":
@@ -117,7 +126,7 @@ def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str
 
     Args:
         made: what to write.
-        path: a folder that is not there yet, or an older one of the same kind.
+        path: what is not there yet; of kind uer also an older checkpoint of ours.
         kind: how it is written.
 
     Returns:
@@ -134,6 +143,8 @@ def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str
         return []
     if kind == "legacy":
         return _write_legacy(made, path)
+    if (Path(path) / MANIFEST).is_file():  # one of ours, which has more to lose
+        raise UserError(f"{path} is a checkpoint of ours; choose another path, or move it.")
     if made.config.get("encoder") == "dual":
         made = replace(made, **single_stream(made.config, made.weights))
     special = made.tokenizer.special if made.tokenizer else {}
@@ -155,7 +166,7 @@ def _write_legacy(made: Checkpoint, path: str | Path) -> list[str]:
     place = Path(path)
     if place.exists():
         raise UserError(f"{path} exists; choose another path, or move it.")
-    config, weights = in_pairs(made.config, made.weights)
+    config, weights = with_their_tables(*in_pairs(made.config, made.weights))
     recipe = read_recipe(config)
     model = recipe.model.build({**made.facts, **recipe.facts})
     fill(model, weights, path)
@@ -174,13 +185,18 @@ def _alone(
     return found, kept, notes if left else []
 
 
-def _legacy(path: str | Path, config_path: str | None, tokenizer: Tokenizer | None) -> Checkpoint:
+def _legacy(
+    path: str | Path,
+    config_path: str | None,
+    overrides: Mapping[str, Any] | None,
+    tokenizer: Tokenizer | None,
+) -> Checkpoint:
     if config_path is None:
         raise UserError(
             f"{path} is a checkpoint of the predecessors, which says nothing about its model; "
             "give --config_path."
         )
-    recipe = read_recipe(config_path, dialect="legacy")
+    recipe = read_recipe(config_path, overrides, dialect="legacy")
     found = read_legacy(path)
     facts: dict[str, Any] = {}
     if _WORDS in found:
@@ -207,7 +223,7 @@ def _matched(
     with torch.device("meta"):
         model = recipe.model.build(facts)
     report, weights = match(model, found, path)
-    require_body(path, report)
+    require_body(path, report, partly=False)
     return Checkpoint(kind, recipe.config, weights, tokenizer, report, facts, notes)
 
 

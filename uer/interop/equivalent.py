@@ -22,6 +22,8 @@ Equivalent = tuple[dict[str, Any], dict[str, torch.Tensor]]
 _NORM = re.compile(r".*norm\.weight")
 _QUERY = re.compile(r".*\battention\.query\.(weight|bias)")
 _KEY = re.compile(r".*\battention\.key\.(weight|bias)")
+_POSITIONS = re.compile(r"(tgt_)?embedding\.(parts\.)?pos\.weight")
+_SEGMENTS = re.compile(r"embedding\.parts\.seg\.weight")
 _LEAST = 1e-12  # of variances, what the predecessors' constant under no root comes to
 
 
@@ -40,8 +42,25 @@ def with_layer_norms(config: Config, weights: Tensors) -> Equivalent:
         return (scale.double() * ((width - 1) / width) ** 0.5).to(scale.dtype)
 
     made = {**config, "layernorm": "normal", "layernorm_eps": _LEAST}
+    for slot in ("embedding", "tgt_embedding", "target"):
+        if "legacy" in (made.get(f"{slot}_layernorm") or ()):
+            del made[f"{slot}_layernorm"]
     made.pop("dialect", None)
     return made, _changed(weights, {_NORM: scaled})
+
+
+def with_their_tables(config: Config, weights: Tensors) -> Equivalent:
+    """Tables as the predecessors' are: positions begin in the first row, and segments are two.
+
+    Where there is one segment, a second text has it, too.
+    """
+    made = dict(config)
+    first = made.pop("position_offset", 0)
+    changes = {_POSITIONS: lambda table: table[first:]} if first else {}
+    if made.get("segments_num") == 1:
+        del made["segments_num"]
+        changes[_SEGMENTS] = lambda table: table.repeat(2, 1)
+    return made, _changed(weights, changes)
 
 
 def in_halves(config: Config, weights: Tensors) -> Equivalent:

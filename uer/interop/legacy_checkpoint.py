@@ -17,6 +17,8 @@ from torch import nn
 
 from uer.embeddings.legacy_dual import LegacyDualEmbedding
 from uer.embeddings.legacy_sinusoidalpos import LegacySinusoidalPositionEmbedding
+from uer.embeddings.pos import PositionEmbedding
+from uer.embeddings.seg import SegmentEmbedding
 from uer.embeddings.sinusoidalpos import SinusoidalPositionEmbedding
 from uer.encoders.transformer import TransformerEncoder
 from uer.errors import CheckpointError
@@ -26,6 +28,7 @@ from uer.layers.norms.normal import LayerNorm
 from uer.layers.positions.alibi import Alibi
 from uer.layers.positions.rotary import RotaryPosition
 from uer.layers.positions.rotary_interleaved import InterleavedRotaryPosition
+from uer.layers.rope_scaling import inverse_frequencies
 
 INDEX = "tencentpretrain_model.bin.index.json"
 _RELATIVE = ".relative_pos_emb."
@@ -158,8 +161,8 @@ def write_legacy(model: nn.Module, path: str | Path) -> list[str]:
     for name, value in state.items():
         for key in _keys(name, state, shared):
             theirs[key] = outward(key, value.detach().cpu()).contiguous()
-    with atomic_file(path) as scratch:
-        torch.save(theirs, scratch)
+    with atomic_file(path) as scratch, scratch.open("wb") as file:  # torch refuses some names
+        torch.save(theirs, file)
     return _differences(model)
 
 
@@ -198,6 +201,12 @@ def _strange_parts(model: nn.Module) -> list[str]:
         "rotary positions in halves (dialect legacy has theirs)": lambda part: (
             isinstance(part, RotaryPosition) and not isinstance(part, InterleavedRotaryPosition)
         ),
+        "a table of positions that does not begin with the first": lambda part: (
+            isinstance(part, PositionEmbedding) and part.offset != 0
+        ),
+        "other than two segments": lambda part: (
+            isinstance(part, SegmentEmbedding) and part.weight.shape[0] != 2
+        ),
         "linear biases of positions (alibi)": lambda part: isinstance(part, Alibi),
     }
     return [what for what, test in known.items() if any(map(test, model.modules()))]
@@ -221,6 +230,19 @@ def _differences(model: nn.Module) -> list[str]:
         isinstance(part, LegacyDualEmbedding) for part in parts
     ):
         notes.append("their dual embedding has one more norm per stream, which is not in the file.")
+    names = model.state_dict().keys()
+    if any(n.endswith("n.query.bias") and n.replace("query", "output") not in names for n in names):
+        notes.append("their attention has biases in all of its linear maps or in none.")
+    rotary = [part for part in parts if isinstance(part, RotaryPosition)]
+    if any(not torch.equal(part.frequency, _plain_frequency(part)) for part in rotary):
+        notes.append("their rotary positions have the base 10000 and no scaling.")
+    if any(isinstance(part, TransformerEncoder) and part.window is not None for part in parts):
+        notes.append("their attention has no window: tokens see everything that the mask shows.")
     if any(getattr(part, "scale", 1.0) != 1.0 for part in getattr(model, "targets", {}).values()):
         notes.append("their output layer does not scale the states that it shares a table with.")
     return notes
+
+
+def _plain_frequency(part: RotaryPosition) -> torch.Tensor:
+    """Frequencies with their base of wave lengths, which is fixed."""
+    return inverse_frequencies(2 * len(part.frequency), 10000.0, None)[0]

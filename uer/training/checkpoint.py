@@ -379,10 +379,18 @@ def _require_equal(source: str | Path, names: list[str], found: Mapping[str, tor
             )
 
 
-def require_body(source: str | Path, report: LoadReport) -> None:
+def require_body(source: str | Path, report: LoadReport, *, partly: bool = True) -> None:
     """Embeddings, encoder and decoder must match whole, and no shape may differ.
 
     A model without any decoder leaves the checkpoint's behind: its encoder is used alone.
+
+    Args:
+        source: what the weights were read from, for messages.
+        report: what became of each tensor.
+        partly: there is a flag to load what fits, which the message names.
+
+    Raises:
+        CheckpointError: they do not.
     """
     own = {name.split(".")[0] for name in (*report.matched, *report.missing)}
     decodes = not own.isdisjoint(_DECODING)
@@ -397,9 +405,10 @@ def require_body(source: str | Path, report: LoadReport) -> None:
     }
     problems = [f"{what} {_some(names)}" for what, names in wrong.items() if names]
     if problems:
+        instead = ", or load what fits with --allow_partial" if partly else ""
         raise CheckpointError(
             f"{source} does not fit the model: {'; '.join(problems)}. Use the configuration it was "
-            "trained with, or load what fits with --allow_partial."
+            f"trained with{instead}."
         )
 
 

@@ -257,3 +257,20 @@ def test_unknown_flags(theirs, tmp_path, capsys):
 def test_their_old_configurations_without_architecture(theirs, tmp_path):
     edit(theirs, architectures=None)
     assert read_checkpoint(theirs).config["target"] == ["mlm"]
+
+
+def test_the_source_and_folders_of_ours_are_not_overwritten(theirs, tmp_path, capsys):
+    ours, again = tmp_path / "ours", tmp_path / "again"
+    assert run("convert", theirs, ours) == run("convert", ours, again) == 0
+    for destination, sentence in ((ours, "is the source, too"), (tmp_path / "more", "of ours")):
+        if destination != ours:
+            assert run("convert", theirs, destination) == 0
+        before = (destination / "manifest.json").read_bytes()
+        assert run("convert", ours, destination, "--to", "huggingface") == 2
+        assert sentence in capsys.readouterr().err
+        assert (destination / "manifest.json").read_bytes() == before
+
+
+def test_a_folder_brings_its_own_configuration(theirs, tmp_path, capsys):
+    assert run("convert", theirs, tmp_path / "ours", "--config_path", "bert.json") == 2
+    assert "carries its own configuration; leave --config_path out" in capsys.readouterr().err

@@ -56,6 +56,18 @@ def test_options_that_are_not_there(theirs, key, value):
         ("albert", {"num_hidden_groups": 2}, "num_hidden_groups: 2"),
         ("t5", {"feed_forward_proj": "gated-swiglu"}, "feed_forward_proj: 'gated-swiglu'"),
         ("modernbert", {"layer_types": ["sliding_attention", "full_attention"]}, "uneven"),
+        ("modernbert", {"layer_types": ["full_attention"]}, "there are 1 for 2 layers"),
+        ("modernbert", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "'yarn'"),
+        ("mistral", {"layer_types": ["sliding_attention", "full_attention"]}, "layer_types"),
+        ("qwen2", {"layer_types": ["chunked_attention"] * 2}, "'chunked_attention'"),
+        ("llama", {"rope_scaling": "linear"}, "rope_scaling: 'linear' is no mapping"),
+        ("bart", {"normalize_before": True}, "normalize_before: True"),
+        ("pegasus", {"static_position_embeddings": False}, "static_position_embeddings: False"),
+        ("roberta", {"pad_token_id": None}, "pad_token_id: None is no id"),
+        ("prophetnet", {"pad_token_id": None}, "pad_token_id: None is no id"),
+        ("bert", {"hidden_act": ["gelu"]}, r"hidden_act: \['gelu'\] is an option"),
+        ("bert", {"id2label": {"good": 0}}, "id2label: .* does not map numbers"),
+        ("bert", {"quantization_config": {"load_in_8bit": True}}, "quantized weights are not"),
         ("bloom", {"apply_residual_connection_post_layernorm": True}, "apply_residual"),
     ],
 )
@@ -73,6 +85,7 @@ def test_options_of_other_families(theirs, model_type, keys, sentence):
         ("flax_model.msgpack", "Flax's, which are not read; save them with"),
         ("latest_checkpointed_iteration.txt", "a folder of Megatron, which is not read; convert"),
         ("mp_rank_00", "a folder of Megatron"),
+        ("adapter_config.json", "low-rank differences to the weights of another model"),
         ("README.md", "there are no weights; expected model.safetensors or"),
     ],
 )
@@ -127,8 +140,11 @@ def test_damaged_indices_and_configurations(theirs, content):
 
 def test_weights_that_do_not_fit_the_configuration(theirs):
     edit(theirs, num_hidden_layers=3)
-    with pytest.raises(CheckpointError, match=r"the checkpoint lacks encoder\.layers\.2\."):
+    with pytest.raises(
+        CheckpointError, match=r"the checkpoint lacks encoder\.layers\.2\."
+    ) as error:
         read_checkpoint(theirs)
+    assert "--allow_partial" not in str(error.value)  # uer convert has no such flag
     edit(theirs, num_hidden_layers=2, intermediate_size=40)
     with pytest.raises(CheckpointError, match=r"the shapes differ of encoder\.layers\.0\.f"):
         read_checkpoint(theirs)

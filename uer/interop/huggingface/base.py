@@ -63,6 +63,7 @@ class Family(ABC):
             first.
         prefix: what the names of the body begin with in models with heads.
         ignored: names of tensors that hold nothing learnt.
+        aliases: other names of keys of theirs, which transformers reads too.
     """
 
     parts: ClassVar[Config]
@@ -72,11 +73,17 @@ class Family(ABC):
     heads: ClassVar[Mapping[str, tuple[str, ...]]]
     prefix: ClassVar[str] = ""
     ignored: ClassVar[Sequence[str]] = ()
+    aliases: ClassVar[Mapping[str, str]] = {}
 
     @property
     def model_type(self) -> str:
         """Its name in config.json."""
         return type(self).__module__.rpartition(".")[2].replace("_", "-")
+
+    def named(self, theirs: Config) -> dict[str, Any]:
+        """Their configuration with every key under its first name."""
+        other = {name: theirs[alias] for alias, name in self.aliases.items() if alias in theirs}
+        return {**other, **theirs}
 
     @abstractmethod
     def names(self, theirs: Config, targets: Sequence[str]) -> Table:
@@ -106,7 +113,7 @@ class Family(ABC):
         for key in self.keys:
             default = self.defaults.get(key.theirs, key.default)
             value = theirs.get(key.theirs, default)
-            if key.choices is not None and value not in key.choices:
+            if key.choices is not None and value not in list(key.choices):
                 known = ", ".join(map(repr, key.choices))
                 problems.append(
                     f"{key.theirs}: {value!r} is an option that is not supported here; known are "
@@ -144,6 +151,24 @@ class Family(ABC):
             tensors: all others.
         """
         return {}
+
+
+def first_position(theirs: Config, pad: int) -> int:
+    """The row of the first position where positions begin behind the id of padding.
+
+    Args:
+        theirs: the content of config.json.
+        pad: the family's id of padding where config.json does not say it.
+
+    Raises:
+        ConfigError: there is no padding.
+    """
+    found = theirs.get("pad_token_id", pad)
+    if not isinstance(found, int):
+        raise ConfigError(
+            [f"pad_token_id: {found!r} is no id, but positions begin behind it; give one."]
+        )
+    return found + 1
 
 
 families: Registry[Family] = Registry(

@@ -20,6 +20,7 @@ from uer.interop.huggingface.weights import write_weights
 from uer.model import Model
 
 Tensors = Mapping[str, torch.Tensor]
+_START = "decoder_start_token_id"
 _DTYPES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 
 
@@ -46,6 +47,10 @@ class Export:
         write_weights(self.tensors, folder)
 
 
+class _OtherTargets(ConfigError):
+    """A family has no model with our targets."""
+
+
 def export(
     config: Mapping[str, Any], weights: Tensors, special: Mapping[str, int] | None = None
 ) -> Export:
@@ -69,27 +74,29 @@ def export(
     with torch.device("meta"):
         model = plan.build(facts)
     about = config.get("about") or {}
-    problems: dict[str, list[str]] = {}
+    problems: dict[tuple[int, int, str], list[str]] = {}  # the least in the way comes first
     for name in _candidates(about.get("model_type")):
         family = families.get(name)()
+        rank = 0
         try:
             made = _as_family(family, values, weights, list(model.heads))
-            problems[name] = _problems(family, made, model, facts)
-        except ConfigError as error:
-            problems[name] = error.problems
-            continue
-        except (KeyError, RuntimeError, UserError):  # keys, shapes, facts that are not there
-            problems[name] = ["its architecture is another one"] * 9
-            continue
-        if not problems[name]:
-            made.config.update(_ids(family, about, special or {}, made.config))
-            made.config["dtype"] = _DTYPES.get(next(iter(weights.values())).dtype, "float32")
-            return made
-    nearest = min(problems, key=lambda name: len(problems[name]))
-    shown = "; ".join(dict.fromkeys(problems[nearest][:5]))
+            found = _problems(family, made, model, facts)
+            if not found:
+                made.config.update(_ids(family, about, special or {}, made.config))
+                made.config["dtype"] = _DTYPES.get(next(iter(weights.values())).dtype, "float32")
+                return made
+        except _OtherTargets as error:
+            found, rank = error.problems, 2
+        except UserError as error:  # an option, or a part that our model has not
+            found, rank = getattr(error, "problems", [str(error)]), 1
+        except (KeyError, RuntimeError):  # keys or shapes that are not there
+            found, rank = ["its architecture is another one"], 3
+        problems[rank, len(found), name] = found
+    nearest = min(problems)
+    shown = "; ".join(problem.rstrip(".") for problem in problems[nearest][:5])
     raise ConfigError(
         [
-            f"no family of transformers is the same model; the nearest is {nearest}, but "
+            f"no family of transformers is the same model; the nearest is {nearest[-1]}, but "
             f"{shown}. Keep it as a checkpoint of ours."
         ]
     )
@@ -98,8 +105,8 @@ def export(
 def _facts(weights: Tensors) -> dict[str, Any]:
     """What the data had told the model, read off the weights."""
     words = {
-        "embedding.vocab_size": "embedding.parts.word.weight",
-        "tgt_embedding.vocab_size": r"tgt_embedding.(parts.)?word.weight",
+        "embedding.vocab_size": r"embedding\.(parts\.word\.)?weight",
+        "tgt_embedding.vocab_size": r"tgt_embedding\.((parts\.)?word\.)?weight",
         "target.vocab_size": r"targets.(mlm|lm|ngram).output.weight",
         "labels_num": "targets.cls.output.weight",
     }
@@ -120,7 +127,7 @@ def _candidates(model_type: str | None) -> list[str]:
 def _as_family(family: Family, values: Config, weights: Tensors, targets: list[str]) -> Export:
     architecture = next((a for a, heads in family.heads.items() if {*heads} == {*targets}), None)
     if architecture is None:
-        raise ConfigError([f"it has no model with the targets {', '.join(targets)}"])
+        raise _OtherTargets([f"it has no model with the targets {', '.join(targets)}"])
     theirs = family.theirs(values)
     translated = table_of(family, theirs, targets).theirs(weights)
     config = {
@@ -140,15 +147,15 @@ def _as_family(family: Family, values: Config, weights: Tensors, targets: list[s
 
 
 def _problems(family: Family, made: Export, model: Model, facts: Mapping[str, Any]) -> list[str]:
-    """Why the export would be another model than ours."""
-    try:
-        back = as_asked({**family.ours(made.config, made.tensors), "target": list(model.heads)})
-        planner = Planner(back)
-        plan = planner.section(Model)
-        with torch.device("meta"):
-            again = plan.build(facts)
-    except ConfigError as error:
-        return error.problems
+    """Why the export would be another model than ours.
+
+    Raises:
+        UserError: there is no such model at all.
+    """
+    back = as_asked({**family.ours(made.config, made.tensors), "target": list(model.heads)})
+    plan = Planner(back).section(Model)
+    with torch.device("meta"):
+        again = plan.build(facts)
     found = differences(model, again)
     return found + [f"there is no place for {name}" for name in made.left]
 
@@ -167,4 +174,6 @@ def _ids(family: Family, about: Config, special: Mapping[str, int], made: Config
             found["id2label"] = {str(n): label for n, label in enumerate(labels)}
             found["label2id"] = {label: n for n, label in enumerate(labels)}
     fixed = {key: value for key, value in made.items() if key.endswith("_token_id")}
+    if _START in found:  # no part of the model's arithmetic
+        fixed.pop(_START, None)
     return found | fixed

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 
 from uer.errors import CheckpointError
+from uer.training.checkpoint import BODY
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -97,14 +98,15 @@ class Names:
         for theirs, tensor in found.items():
             fit, names = self._entry(theirs), self.names(theirs)
             if fit is None or any(without and without.fullmatch(name) for name in names):
-                if not self._is_ignored(theirs):
-                    made[theirs] = tensor
+                if not self._is_ignored(theirs):  # a head is no part of our body, like it is called
+                    of_body = fit is not None and theirs.partition(".")[0] in BODY
+                    made[names[0] if of_body else theirs] = tensor
                 continue
             for ours, part in zip(names, fit[0].fused.split(tensor), strict=True):
                 if ours in made and not torch.equal(made[ours], part):
                     raise CheckpointError(
                         f"{theirs} differs from another tensor of the folder that is the same "
-                        f"parameter here ({ours})."
+                        f"parameter here ({ours}); a model that has both is not supported."
                     )
                 made.setdefault(ours, part)
         return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from uer.errors import ConfigError
@@ -16,9 +17,12 @@ def read_rope(theirs: Config, theta: float) -> dict[str, Any]:
         theta: the family's base of wave lengths where config.json does not say it.
 
     Raises:
-        ConfigError: only some dimensions of a head are rotated.
+        ConfigError: only some dimensions of a head are rotated, or it is no mapping.
     """
-    scaling = dict(theirs.get("rope_parameters") or theirs.get("rope_scaling") or {})
+    said = theirs.get("rope_scaling") or theirs.get("rope_parameters") or {}
+    if not isinstance(said, Mapping):
+        raise ConfigError([f'rope_scaling: {said!r} is no mapping, such as {{"rope_type": …}}.'])
+    scaling = dict(said)
     share = scaling.pop("partial_rotary_factor", theirs.get("partial_rotary_factor", 1.0))
     if share != 1.0:
         raise ConfigError(

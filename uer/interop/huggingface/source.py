@@ -36,14 +36,16 @@ class HuggingFaceFolder:
 
     Raises:
         CheckpointError: a file is missing or damaged.
-        ConfigError: the family is not known.
+        ConfigError: the family is not known, or the weights are quantized.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         source = self.path / CONFIG
-        self.theirs = read_json(source)
-        self.family = family_of(self.theirs, source)
+        theirs = read_json(source)
+        self.family = family_of(theirs, source)
+        self.theirs = self.family.named(theirs)
+        _require_plain(self.theirs, source)
         stored = FolderWeights(self.path)
         self.architecture = _architecture(self.family, self.theirs, stored)
         self.targets = self.family.heads.get(self.architecture, ())
@@ -93,12 +95,19 @@ class HuggingFaceFolder:
 
     def notes(self) -> list[str]:
         """A sentence about what is left out."""
+        found = []
+        if self.theirs.get("problem_type") not in (None, "single_label_classification"):
+            found.append(
+                f"problem_type: {self.theirs['problem_type']!r} has no counterpart here and is "
+                "left out; the classifier here gives each text one class."
+            )
         if self.architecture in self.family.heads:
-            return []
+            return found
         known = ", ".join(self.family.heads)
         return [
+            *found,
             f"{self.architecture}: its head has no counterpart here and is left out; known are "
-            f"{known}."
+            f"{known}.",
         ]
 
     def _facts(self) -> dict[str, Any]:
@@ -131,15 +140,37 @@ def as_asked(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def kept(theirs: Config) -> dict[str, Any]:
     """What our configuration carries along for the way back: the family, ids, names of classes."""
-    ids = {k: v for k, v in theirs.items() if k.endswith("_token_id") and isinstance(v, int)}
+    ids = {k: v for k, v in theirs.items() if k.endswith("_token_id") and v is not None}
     found: dict[str, Any] = {"model_type": theirs["model_type"], **ids}
-    if "id2label" in theirs:
-        found["labels"] = [theirs["id2label"][key] for key in sorted(theirs["id2label"], key=int)]
+    labels = theirs.get("id2label")
+    if labels:
+        found["labels"] = [labels[key] for key in sorted(labels, key=int)]
     return found
 
 
 def _classes(theirs: Config) -> int:
-    return len(theirs["id2label"]) if "id2label" in theirs else theirs.get("num_labels", 2)
+    return len(theirs.get("id2label") or ()) or theirs.get("num_labels", 2)
+
+
+def _require_plain(theirs: Config, source: Path) -> None:
+    """Refuse what makes the tensors of a folder other numbers than the model's, or is damaged.
+
+    Raises:
+        ConfigError: the weights are quantized, or classes have no numbers.
+    """
+    if theirs.get("quantization_config"):
+        raise ConfigError(
+            [
+                "quantization_config: quantized weights are not supported here; take the folder "
+                "of the model before it was quantized."
+            ],
+            source,
+        )
+    labels = theirs.get("id2label") or {}
+    if not all(str(number).isdecimal() for number in labels):
+        raise ConfigError(
+            [f"id2label: {labels!r} does not map numbers to names of classes."], source
+        )
 
 
 def _architecture(family: Family, theirs: Config, stored: Mapping[str, Any]) -> str:
@@ -149,12 +180,12 @@ def _architecture(family: Family, theirs: Config, stored: Mapping[str, Any]) -> 
     """
     named = theirs.get("architectures") or []
     if named:
-        return str(named[0])
+        return named if isinstance(named, str) else str(named[0])
     names = table_of(family, theirs, _every_target(family))
     ours = " ".join(name for one in stored for name in names.names(one))
     there = set(re.findall(r"targets\.(\w+)\.output", ours))
-    if not there and family.prefix and any(name.startswith(family.prefix) for name in stored):
-        there = {"lm"}
+    if not there and any(name.startswith(family.prefix) for name in stored):
+        there = {"lm", "ngram"}
     possible = [name for name, targets in family.heads.items() if there.issuperset(targets)]
     return max(possible, key=lambda name: len(family.heads[name]))
 
@@ -163,18 +194,20 @@ def _every_target(family: Family) -> list[str]:
     return sorted({name for heads in family.heads.values() for name in heads})
 
 
+def _present(name: str, names: Names, prefix: str) -> str:
+    """What a model with heads calls a tensor today; norms were written in TensorFlow's words."""
+    new = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
+    new = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", new)
+    return prefix + new if not names.known(new) and names.known(prefix + new) else new
+
+
 class _Whole(Mapping[str, torch.Tensor]):
     """Tensors by the names of the model with heads, also where the body was saved alone."""
 
     def __init__(self, stored: Mapping[str, torch.Tensor], family: Family, theirs: Config) -> None:
         names = table_of(family, theirs, _every_target(family))
         self._stored = stored
-        self._names = {
-            family.prefix + name
-            if not names.known(name) and names.known(family.prefix + name)
-            else name: name
-            for name in stored
-        }
+        self._names = {_present(name, names, family.prefix): name for name in stored}
 
     def __getitem__(self, name: str) -> torch.Tensor:
         return self._stored[self._names[name]]

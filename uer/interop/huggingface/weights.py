@@ -193,6 +193,11 @@ def foreign_weights(folder: Path) -> str | None:
             "the weights are Flax's, which are not read; save them with transformers' "
             "from_pretrained(…, from_flax=True).save_pretrained(…) first."
         )
+    if _any(folder, "adapter_config.json"):
+        return (
+            "these are low-rank differences to the weights of another model, which are not read; "
+            "add them with PEFT's merge_and_unload().save_pretrained(…) first."
+        )
     if _any(folder, "mp_rank_*", "iter_*", "latest_checkpointed_iteration.txt"):
         return (
             "this is a folder of Megatron, which is not read; convert it with the tools of its "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from uer.interop.huggingface.base import Config, Key
-from uer.interop.huggingface.families.bert import EMBEDDINGS, KEYS, PARTS, Bert
+from uer.interop.huggingface.families.bert import EMBEDDINGS, KEYS, PARTS, Bert, output_bias
 from uer.interop.huggingface.names import Table, under
 
 _LAYER: Table = {
@@ -57,6 +57,6 @@ class Albert(Bert):
             "classifier": "targets.cls.output",
             "predictions.dense": "targets.mlm.transform",
             "predictions.LayerNorm": "targets.mlm.norm",
-            "predictions.bias": "targets.mlm.output.bias",
+            **output_bias(theirs, "predictions.bias", "predictions.decoder.bias"),
             "predictions.decoder": "targets.mlm.output",
         }

@@ -63,6 +63,12 @@ class Bart(Family):
     keys = KEYS
     heads = {"BartModel": (), "BartForConditionalGeneration": ("lm",)}
     prefix = "model."
+    aliases = {
+        "hidden_size": "d_model",
+        "num_attention_heads": "encoder_attention_heads",
+        "num_hidden_layers": "encoder_layers",
+    }
+    demanded = {"normalize_before": False, "normalize_embedding": True}
 
     def theirs(self, values: Config) -> dict[str, Any]:
         """See `Family.theirs`."""

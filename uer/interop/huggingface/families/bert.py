@@ -46,6 +46,12 @@ KEYS = (
 )
 
 
+def output_bias(theirs: Config, name: str, untied: str) -> Table:
+    """The bias over the vocabulary; untied, the one beside the output layer adds nothing."""
+    tied = theirs.get("tie_word_embeddings", True)
+    return {name if tied else untied: "targets.mlm.output.bias"}
+
+
 class Bert(Family):
     """BERT (arXiv:1810.04805)."""
 
@@ -70,6 +76,7 @@ class Bert(Family):
         """See `Family.names`; the pooler is the hidden layer of the head that reads it."""
         pooled = "cls" if "cls" in targets else "sp"
         return {
+            **output_bias(theirs, "cls.predictions.bias", "cls.predictions.decoder.bias"),
             **under("bert.embeddings.", "embedding.", EMBEDDINGS),
             **under("bert.encoder.layer.{n}.", "encoder.layers.{n}.", LAYER),
             "bert.pooler.dense": f"targets.{pooled}.hidden",
@@ -77,6 +84,5 @@ class Bert(Family):
             "classifier": "targets.cls.output",
             "cls.predictions.transform.dense": "targets.mlm.transform",
             "cls.predictions.transform.LayerNorm": "targets.mlm.norm",
-            "cls.predictions.bias": "targets.mlm.output.bias",
             "cls.predictions.decoder": "targets.mlm.output",
         }

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from uer.errors import ConfigError
 from uer.interop.huggingface.base import SCORE_HEAD, Config, Family, Key
 from uer.interop.huggingface.names import Fused, Table, under
 
@@ -42,18 +43,30 @@ class Bloom(Family):
         "BloomForSequenceClassification": ("cls",),
     }
     prefix = "transformer."
+    aliases = {
+        "n_embed": "hidden_size",
+        "num_hidden_layers": "n_layer",
+        "num_attention_heads": "n_head",
+    }
 
     def ours(self, theirs: Config, weights: Any) -> dict[str, Any]:
-        """See `Family.ours`; some keys have older names."""
-        older = {"n_embed": "hidden_size", "num_hidden_layers": "n_layer"}
-        older["num_attention_heads"] = "n_head"
-        named = {name: theirs[old] for old, name in older.items() if old in theirs}
-        found = super().ours({**named, **theirs}, weights)
+        """See `Family.ours`."""
+        found = super().ours(theirs, weights)
         return found | {"feedforward_size": 4 * found["hidden_size"]}
+
+    def theirs(self, values: Config) -> dict[str, Any]:
+        """See `Family.theirs`.
+
+        Raises:
+            ConfigError: several heads share keys and values.
+        """
+        if values.get("kv_heads_num", values["heads_num"]) != values["heads_num"]:
+            raise ConfigError(["there every head has keys and values of its own."])
+        return super().theirs(values)
 
     def names(self, theirs: Config, targets: Sequence[str]) -> Table:
         """See `Family.names`; queries, keys and values are interleaved head by head."""
-        heads = theirs.get("n_head", theirs.get("num_attention_heads", 8))
+        heads = theirs.get("n_head", 8)
 
         def split(tensor: torch.Tensor) -> Sequence[torch.Tensor]:
             return [part.flatten(0, 1) for part in tensor.unflatten(0, (heads, 3, -1)).unbind(1)]

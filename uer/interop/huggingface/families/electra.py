@@ -9,6 +9,8 @@ from uer.interop.huggingface.base import Config, Key
 from uer.interop.huggingface.families.bert import EMBEDDINGS, KEYS, LAYER, PARTS, Bert
 from uer.interop.huggingface.names import Table, under
 
+_DISCRIMINATOR = "discriminator_predictions.dense.weight"
+
 
 class Electra(Bert):
     """ELECTRA (arXiv:2003.10555): BERT without a pooler, its embeddings as wide as one likes."""
@@ -32,7 +34,8 @@ class Electra(Bert):
     def ours(self, theirs: Config, weights: Any) -> dict[str, Any]:
         """See `Family.ours`; only the generator's head has an activation of its own."""
         found = super().ours(theirs, weights)
-        if "ElectraForPreTraining" in (theirs.get("architectures") or ()):
+        named = theirs.get("architectures")
+        if "ElectraForPreTraining" in named if named else _DISCRIMINATOR in weights:
             del found["target_hidden_act"]
         return found
 

@@ -63,6 +63,12 @@ class Gpt2(Family):
         "GPT2ForSequenceClassification": ("cls",),
     }
     prefix = "transformer."
+    aliases = {
+        "hidden_size": "n_embd",
+        "max_position_embeddings": "n_positions",
+        "num_attention_heads": "n_head",
+        "num_hidden_layers": "n_layer",
+    }
     ignored = ("transformer.h.{n}.attn.bias", "transformer.h.{n}.attn.masked_bias")
 
     def ours(self, theirs: Config, weights: Any) -> dict[str, Any]:

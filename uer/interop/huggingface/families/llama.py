@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from uer.errors import ConfigError
@@ -50,6 +50,32 @@ KEYS = (
     Key("attention_dropout", "attention_dropout", 0.0),
     Key("tie_word_embeddings", "tie_weights", False),
 )
+
+
+def window_of(theirs: Config, kinds: Iterable[str]) -> int | None:
+    """Tokens of the window of all layers, the token itself included; None: they see everything.
+
+    Args:
+        theirs: the content of config.json.
+        kinds: of the layers, where it does not say ``layer_types``.
+
+    Raises:
+        ConfigError: layers of several kinds, or of another one.
+    """
+    found = set(theirs.get("layer_types") or kinds)
+    if len(found) > 1:
+        raise ConfigError(
+            [
+                "layer_types, max_window_layers: a window in some of the layers only is an option "
+                "that is not supported here."
+            ]
+        )
+    strange = found - {"full_attention", "sliding_attention"}
+    if strange:
+        raise ConfigError(
+            [f"layer_types: {strange.pop()!r} is an option that is not supported here."]
+        )
+    return theirs.get("sliding_window", 4096) if "sliding_attention" in found else None
 
 
 class Llama(Family):

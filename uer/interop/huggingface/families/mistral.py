@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from uer.interop.huggingface.base import Config
-from uer.interop.huggingface.families.llama import Llama
+from uer.interop.huggingface.families.llama import Llama, window_of
 
 
 class Mistral(Llama):
@@ -25,7 +25,7 @@ class Mistral(Llama):
     def ours(self, theirs: Config, weights: Any) -> dict[str, Any]:
         """See `Family.ours`; their window counts the token itself."""
         found = super().ours(theirs, weights)
-        window = theirs.get("sliding_window", 4096)
+        window = window_of(theirs, ["sliding_attention"])
         return found if window is None else found | {"attention_window": window - 1}
 
     def theirs(self, values: Config) -> dict[str, Any]:

@@ -105,6 +105,7 @@ def _theta(theirs: Config, kind: str) -> float:
     """The base of wave lengths in the layers of one kind."""
     name, default = _THETA[kind]
     rope = (theirs.get("rope_parameters") or {}).get(kind) or {}
+    rope = {**rope, **(theirs.get("rope_scaling") or {})}
     if rope.get("rope_type", "default") != "default":
         raise ConfigError(
             [f"rope_parameters: {rope['rope_type']!r} is an option that is not supported here."]
@@ -118,6 +119,10 @@ def _every(theirs: Config, layers: int) -> int:
     kinds = theirs.get("layer_types")
     if kinds is None:
         return theirs.get("global_attn_every_n_layers", 3)
+    if len(kinds) != layers:
+        raise ConfigError(
+            [f"layer_types: there are {len(kinds)} for {layers} layers (num_hidden_layers)."]
+        )
     found = [n for n in range(layers) if kinds[n] == "full_attention"]
     every = found[1] if len(found) > 1 else layers
     if found != list(range(0, layers, every)):

@@ -49,6 +49,12 @@ class MPNet(Roberta):
             {"max_position_embeddings": 512, **theirs, "pad_token_id": _PADDING}, weights
         )
 
+    def theirs(self, values: Config) -> dict[str, Any]:
+        """See `Family.theirs`; the id of padding says nothing about positions."""
+        found = super().theirs(values)
+        del found["pad_token_id"]
+        return found
+
     def names(self, theirs: Config, targets: Sequence[str]) -> Table:
         """See `Family.names`."""
         embeddings = {k: v for k, v in EMBEDDINGS.items() if v != "parts.seg"}

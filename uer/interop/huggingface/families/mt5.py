@@ -22,5 +22,4 @@ class MT5(T5):
 
     def ours(self, theirs: Config, weights: Any) -> dict[str, Any]:
         """See `Family.ours`."""
-        given = {**self.defaults, **theirs, "scale_decoder_outputs": False}
-        return super().ours(given, weights)
+        return super().ours({**self.defaults, **theirs, "scale_decoder_outputs": False}, weights)

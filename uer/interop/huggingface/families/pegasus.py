@@ -22,6 +22,11 @@ class Pegasus(Bart):
         "remove_embedding_layernorm": True,
         "layernorm_positioning": "pre",
     }
+    demanded = {
+        "normalize_before": True,
+        "normalize_embedding": False,
+        "static_position_embeddings": True,
+    }
     heads = {"PegasusModel": (), "PegasusForConditionalGeneration": ("lm",)}
     ignored = ("model.encoder.embed_positions", "model.decoder.embed_positions")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from uer.interop.huggingface.base import ACTIVATIONS, Config, Family, Key
+from uer.interop.huggingface.base import ACTIVATIONS, Config, Family, Key, first_position
 from uer.interop.huggingface.names import Table, under
 
 _LAYER: Table = {
@@ -63,10 +63,11 @@ class ProphetNet(Family):
     )
     heads = {"ProphetNetModel": (), "ProphetNetForConditionalGeneration": ("ngram",)}
     prefix = "prophetnet."
+    aliases = {"num_attention_heads": "num_encoder_attention_heads"}
 
     def ours(self, theirs: Config, weights: Any) -> dict[str, Any]:
         """See `Family.ours`."""
-        offset = theirs.get("pad_token_id", 0) + 1
+        offset = first_position(theirs, 0)
         length = theirs.get("max_position_embeddings", 512) - offset
         found = super().ours(theirs, weights)
         return found | {"position_offset": offset, "max_seq_length": length}
@@ -76,7 +77,8 @@ class ProphetNet(Family):
         offset = values.get("position_offset", 0)
         length = values.get("max_seq_length", 0) + offset
         found = super().theirs(values)
-        return found | {"pad_token_id": offset - 1, "max_position_embeddings": length}
+        pad = offset - 1 if offset else None  # none: not the same model
+        return found | {"pad_token_id": pad, "max_position_embeddings": length}
 
     def names(self, theirs: Config, targets: Sequence[str]) -> Table:
         """See `Family.names`."""

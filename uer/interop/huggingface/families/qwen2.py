@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from uer.errors import ConfigError
 from uer.interop.huggingface.base import Config
-from uer.interop.huggingface.families.llama import PARTS, Llama
+from uer.interop.huggingface.families.llama import PARTS, Llama, window_of
 
 
 class Qwen2(Llama):
@@ -27,7 +26,12 @@ class Qwen2(Llama):
     def ours(self, theirs: Config, weights: Any) -> dict[str, Any]:
         """See `Family.ours`."""
         found = super().ours(theirs, weights)
-        window = _window(theirs, found["layers_num"])
+        first, layers = theirs.get("max_window_layers", 28), range(found["layers_num"])
+        sliding = theirs.get("use_sliding_window") and theirs.get("sliding_window", 4096)
+        kinds = [
+            "sliding_attention" if sliding and n >= first else "full_attention" for n in layers
+        ]
+        window = window_of(theirs, kinds)
         return found if window is None else found | {"attention_window": window - 1}
 
     def theirs(self, values: Config) -> dict[str, Any]:
@@ -45,21 +49,3 @@ class Qwen2(Llama):
     def write_biases(self, values: Config) -> dict[str, Any]:
         """See `Llama.write_biases`."""
         return {}
-
-
-def _window(theirs: Config, layers: int) -> int | None:
-    """Tokens of the window of all layers, the token itself included; None: they see everything."""
-    first = theirs.get("max_window_layers", 28)
-    sliding = bool(theirs.get("use_sliding_window")) and theirs.get("sliding_window", 4096)
-    kinds = ["sliding_attention" if sliding and n >= first else "" for n in range(layers)]
-    kinds = set(theirs.get("layer_types") or kinds)
-    if "sliding_attention" not in kinds:
-        return None
-    if len(kinds) > 1:
-        raise ConfigError(
-            [
-                "layer_types, max_window_layers: a window in some of the layers only is an option "
-                "that is not supported here."
-            ]
-        )
-    return theirs.get("sliding_window", 4096)

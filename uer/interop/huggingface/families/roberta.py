@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from uer.interop.huggingface.base import Config, Key
-from uer.interop.huggingface.families.bert import EMBEDDINGS, KEYS, LAYER, PARTS, Bert
+from uer.interop.huggingface.base import Config, Key, first_position
+from uer.interop.huggingface.families.bert import (
+    EMBEDDINGS,
+    KEYS,
+    LAYER,
+    PARTS,
+    Bert,
+    output_bias,
+)
 from uer.interop.huggingface.names import Table, under
 
 
@@ -26,7 +33,7 @@ class Roberta(Bert):
 
     def ours(self, theirs: Config, weights: Any) -> dict[str, Any]:
         """See `Family.ours`."""
-        offset = theirs.get("pad_token_id", 1) + 1
+        offset = first_position(theirs, 1)
         length = theirs.get("max_position_embeddings", 514) - offset
         found = super().ours(theirs, weights)
         return found | {"position_offset": offset, "max_seq_length": length}
@@ -36,7 +43,8 @@ class Roberta(Bert):
         offset = values.get("position_offset", 0)
         length = values.get("max_seq_length", 0) + offset
         found = super().theirs(values)
-        return found | {"pad_token_id": offset - 1, "max_position_embeddings": length}
+        pad = offset - 1 if offset else None  # none: not the same model
+        return found | {"pad_token_id": pad, "max_position_embeddings": length}
 
     def names(self, theirs: Config, targets: Sequence[str]) -> Table:
         """See `Family.names`."""
@@ -47,6 +55,6 @@ class Roberta(Bert):
             "classifier.out_proj": "targets.cls.output",
             "lm_head.dense": "targets.mlm.transform",
             "lm_head.layer_norm": "targets.mlm.norm",
-            "lm_head.bias": "targets.mlm.output.bias",
+            **output_bias(theirs, "lm_head.bias", "lm_head.decoder.bias"),
             "lm_head.decoder": "targets.mlm.output",
         }

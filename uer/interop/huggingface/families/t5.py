@@ -63,6 +63,12 @@ class T5(Family):
         Key("layer_norm_epsilon", "layernorm_eps", 1e-6),
     )
     heads = {"T5Model": (), "T5ForConditionalGeneration": ("lm",)}
+    aliases = {
+        "hidden_size": "d_model",
+        "num_attention_heads": "num_heads",
+        "num_hidden_layers": "num_layers",
+        "head_dim": "d_kv",
+    }
     ignored = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias",)
 
     def ours(self, theirs: Config, weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
@@ -81,6 +87,13 @@ class T5(Family):
                 ]
             )
         found["scale_tied_output"] = bool(scaled)
+        if scaled and not found["tie_weights"]:
+            raise ConfigError(
+                [
+                    "scale_decoder_outputs: True is not supported here where the output layer "
+                    "(lm_head) is another than the word table."
+                ]
+            )
         return found
 
     def theirs(self, values: Config) -> dict[str, Any]:
