@@ -122,7 +122,7 @@ def test_an_output_layer_of_its_own_is_not_scaled(tmp_path, capsys):
     tensors["lm_head.weight"] = torch.randn(model.config.vocab_size, 16)
     write_weights(tensors, theirs)
     assert run("convert", theirs, tmp_path / "ours") == 2
-    assert "scale_decoder_outputs: True is not supported" in capsys.readouterr().err
+    assert "output layer of its own is an option that is not supported" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

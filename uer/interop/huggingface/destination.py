@@ -47,7 +47,7 @@ class Export:
         write_weights(self.tensors, folder)
 
 
-class _OtherTargets(ConfigError):
+class _OtherTargetsError(ConfigError):
     """A family has no model with our targets."""
 
 
@@ -85,7 +85,7 @@ def export(
                 made.config.update(_ids(family, about, special or {}, made.config))
                 made.config["dtype"] = _DTYPES.get(next(iter(weights.values())).dtype, "float32")
                 return made
-        except _OtherTargets as error:
+        except _OtherTargetsError as error:
             found, rank = error.problems, 2
         except UserError as error:  # an option, or a part that our model has not
             found, rank = getattr(error, "problems", [str(error)]), 1
@@ -127,7 +127,7 @@ def _candidates(model_type: str | None) -> list[str]:
 def _as_family(family: Family, values: Config, weights: Tensors, targets: list[str]) -> Export:
     architecture = next((a for a, heads in family.heads.items() if {*heads} == {*targets}), None)
     if architecture is None:
-        raise _OtherTargets([f"it has no model with the targets {', '.join(targets)}"])
+        raise _OtherTargetsError([f"it has no model with the targets {', '.join(targets)}"])
     theirs = family.theirs(values)
     translated = table_of(family, theirs, targets).theirs(weights)
     config = {
