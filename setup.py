@@ -50,7 +50,7 @@ setup(
         "torch>=2.6",
         "numpy>=1.26",
         "tokenizers>=0.21",
-        "sentencepiece>=0.2",
+        "sentencepiece>=0.2.3",
         "safetensors>=0.5",
         "pyyaml>=6",
         "pydantic>=2.7",

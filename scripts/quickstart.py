@@ -4,10 +4,10 @@ A small BERT is pre-trained on reviews without labels and fine-tuned on 1,000 re
 It is compared on 4,000 held-out reviews with the same model started at random, and with logistic
 regression on character n-grams. All work is done by the commands a user would run; each is printed.
 
-The pre-training corpus, and so the vocabulary, holds no held-out review. Hyperparameters were chosen
-on 3,000 of the unlabelled reviews with their hidden labels, which were left out of the corpus then;
-the held-out reviews decided nothing. Everything is written to ./quickstart; a second run makes it
-anew.
+The pre-training corpus, and so the vocabulary, holds no held-out review. Hyperparameters were
+chosen on 3,000 of the unlabelled reviews with their hidden labels, which were left out of the
+corpus then; the held-out reviews decided nothing. Everything is written to ./quickstart; a second
+run makes it anew.
 """
 
 from __future__ import annotations

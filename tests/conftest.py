@@ -8,6 +8,12 @@ import torch
 from support import SPECIALS, WORDS
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--write-golden", action="store_true", help="write the golden losses instead of testing"
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     torch.set_num_threads(1)

@@ -4,11 +4,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 
-from uer.builder import Planner, build, decode
+from uer.builder import Plan, Planner, build, decode
 from uer.components import Encoder
 from uer.config import load_config
 from uer.encoders.transformer import TransformerEncoder
 from uer.errors import ConfigError, UserError
+from uer.processors.base import Processor
 from uer.recipe import read_recipe
 from uer.registry import Registry
 from uer.signature import Factory, Given, default, parameters
@@ -330,6 +331,11 @@ def test_a_key_of_a_nested_section_that_nobody_asks_for_is_reported_once():
     assert found == ["left.spoke: nobody asks for this key; did you mean 'spokes'?"]
 
 
+@pytest.mark.parametrize("nothing", [None, "none"])
+def test_a_companion_may_be_left_out(nothing):
+    assert car(engine="steam", size=9, companion=nothing).companion is None
+
+
 def test_companions_do_not_inherit():
     inner = {"engine": "steam", "size": 1, "doors": 2}
     made = car(engine="steam", size=9, spokes=3, companion=inner)
@@ -361,6 +367,30 @@ def test_a_fact_is_no_key():
 def test_a_missing_fact_is_named():
     with pytest.raises(UserError, match="wheel 'rubber' needs to know 'load', which comes from"):
         car(engine="steam", size=1, wheels=["rubber"])
+
+
+@pytest.mark.parametrize(
+    ("processor", "lacks"), [("mlm", "mask"), ("lm", "cls"), ("lm", "pad"), ("cls", "sep")]
+)
+def test_a_missing_special_token_is_named_with_the_way_out(processor, lacks):
+    roles = {f"{role}_id": number for number, role in enumerate(("pad", "cls", "sep", "mask"))}
+    facts = {**roles, "special_ids": [0, 1, 2, 3], "vocab_size": 9}
+    planner = Planner({"data_processor": processor, "seq_length": 8})
+    plan = planner.choice("data_processor", Processor)
+    planner.finish()
+    plan.build(facts)
+    del facts[f"{lacks}_id"]
+    message = f"needs the special token '{lacks}', and the tokenizer has none; .*--special_tokens_"
+    with pytest.raises(UserError, match=message):
+        plan.build(facts)
+
+
+def test_missing_sentinels_are_named():
+    class Wing(Wheel):
+        def __init__(self, *, sentinel_ids: Given[list[int]]) -> None: ...
+
+    with pytest.raises(UserError, match="part needs the special token 'sentinel', and the toke"):
+        Plan(Wing, "wing", "", "part").build({"special_ids": [0]})
 
 
 def test_plans_know_which_facts_they_ask_for():

@@ -13,6 +13,7 @@ SHOW = "import sys; print('torch' in sys.modules, 'uer' in sys.modules)"
         "from uer.cli.main import main; main(['--help'])",
         "from uer.cli.main import main; main(['--version'])",
         "from uer.cli.main import main; main(['zoo', 'list'])",
+        "from uer.cli.main import main\ntry: main(['doctor', '--help'])\nexcept SystemExit: pass",
     ],
 )
 def test_torch_is_not_imported(tmp_path, code):
@@ -32,6 +33,7 @@ def test_the_overview_names_every_command(tmp_path):
         "vocab",
         "list",
         "explain",
+        "doctor",
         "zoo",
     ):
         assert f"\n  {command} " in done.stdout

@@ -11,10 +11,8 @@ from torch import nn
 
 from uer.builder import Planner
 from uer.components import Decoder, Embedding, decoders, embeddings
-from uer.config import load_config, shipped_models
 from uer.errors import ConfigError, DataError
 from uer.model import Model
-from uer.recipe import read_recipe
 from uer.states import States
 
 CAUSAL = ("gpt2", "llama")
@@ -306,50 +304,3 @@ def test_absent_segments_and_positions_are_zero_and_counted():
     absent = model.states(type(batch)(fields)).hidden
     torch.testing.assert_close(absent, model.states(bare).hidden)
     torch.testing.assert_close(absent, model.states(full).hidden)
-
-
-# -------------------------------------------------------------------------- shipped models
-
-
-PUBLISHED = [name for name in shipped_models() if "paper" in load_config(name)["about"]]
-
-
-@pytest.mark.parametrize("name", shipped_models())
-def test_shipped_models_say_where_they_come_from_or_what_for(name):
-    about = load_config(name)["about"]
-    assert about.get("paper", "").startswith("https://") or about["purpose"]
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_shipped_models_have_as_many_parameters_as_they_say(name):
-    about = load_config(name)["about"]
-    plan = read_recipe(name).model
-    with torch.device("meta"):
-        model = plan.build({"vocab_size": about["vocab_size"], "labels_num": 2})
-    assert sum(p.numel() for p in model.parameters()) == about["parameters"]
-
-
-@pytest.mark.parametrize("name", [n for n in PUBLISHED if n.startswith("bert/")])
-def test_bert_counts_as_in_transformers(name):
-    from transformers import BertConfig, BertForPreTraining
-
-    config = load_config(name)
-    with torch.device("meta"):
-        theirs = BertForPreTraining(
-            BertConfig(
-                vocab_size=config["about"]["vocab_size"],
-                hidden_size=config["hidden_size"],
-                num_hidden_layers=config["layers_num"],
-                num_attention_heads=config["heads_num"],
-                intermediate_size=config["feedforward_size"],
-            )
-        )
-    assert sum(p.numel() for p in theirs.parameters()) == config["about"]["parameters"]
-
-
-def test_bert_tiny_by_hand():
-    v, h, f = 21128, 128, 512
-    embedding = v * h + 512 * h + 2 * h + 2 * h
-    layer = 4 * (h * h + h) + (h * f + f) + (f * h + h) + 4 * h
-    head = (h * h + h) + 2 * h + v + (h * h + h) + (h * 2 + 2)
-    assert load_config("bert/tiny")["about"]["parameters"] == embedding + 2 * layer + head

@@ -1,6 +1,7 @@
 import pytest
 from support import BERT
 
+from uer.cli.pretrain import build_model
 from uer.config import dump_yaml
 from uer.errors import ConfigError
 from uer.recipe import body_keys, read_recipe
@@ -86,9 +87,32 @@ def test_problems_of_all_parts_come_at_once():
     assert len(found) == 3, found
 
 
+def test_what_a_data_set_was_made_for_is_left_out_where_nobody_asks():
+    made_for = {"data_processor": "mlm", "full_sentences": True, "seq_length": 64}
+    asked = {**CONFIG, "data_processor": "mlm", "target": ["mlm"]}
+    assert read_recipe(None, asked, defaults=made_for).config["full_sentences"] is True
+    config = read_recipe(None, CONFIG, defaults=made_for).config
+    assert "full_sentences" not in config and config["seq_length"] == 64
+    with pytest.raises(ConfigError, match="full_sentences: nobody asks"):
+        read_recipe({"full_sentences": True}, CONFIG, defaults=made_for)
+
+
 def test_a_body_is_what_a_task_keeps_of_a_pre_trained_model():
     config = {**CONFIG, "seq_length": 20, "batch_size": 3, "pooling": "mean"}
     kept = body_keys(config, "cls")
     assert kept["pooling"] == "mean" and kept["embedding"] == ["word", "pos", "seg"]
     assert not {"data_processor", "seq_length", "batch_size", "about"} & kept.keys()
     assert "pooling" not in body_keys(config, "mlm")
+
+
+def test_an_architecture_without_a_target_is_planned_and_cannot_be_trained(tmp_path):
+    body = {key: value for key, value in BERT.items() if key not in ("target", "tie_weights")}
+    file = tmp_path / "config.yaml"
+    file.write_text(dump_yaml({**body, "pooling": "mean"}))
+    recipe = read_recipe(file)
+    with pytest.raises(ConfigError, match="names none, so there is nothing to train; choose one"):
+        build_model(recipe, {"vocab_size": 9})
+    with pytest.raises(ConfigError, match="poling: nobody asks for this key; did you mean 'pool"):
+        read_recipe(file, {"poling": "mean"})
+    with pytest.raises(ConfigError, match="pooling: nobody asks for this key"):
+        read_recipe(file, {"target": ["mlm"]})

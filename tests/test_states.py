@@ -45,3 +45,13 @@ def test_memory_is_seen_but_for_its_padding():
     allowed, _ = States(HIDDEN).cross_mask(memory).kernel(CPU)
     assert torch.equal(allowed[:, 0], validity[:, None].expand(2, 3, 2))
     assert States(HIDDEN).cross_mask(States(HIDDEN[:, :2])).kernel(CPU) == (None, False)
+
+
+def test_reversing_turns_real_tokens_and_leaves_padding_behind():
+    validity = torch.tensor([[True, True, False], [True, True, True]])
+    states = States(HIDDEN, validity=validity)
+    turned = states.reversed(HIDDEN)
+    assert torch.equal(turned[0], HIDDEN[0, [1, 0, 2]])
+    assert torch.equal(turned[1], HIDDEN[1, [2, 1, 0]])
+    assert torch.equal(states.reversed(turned), HIDDEN)
+    assert torch.equal(States(HIDDEN).reversed(HIDDEN), HIDDEN.flip(1))

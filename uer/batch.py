@@ -13,12 +13,19 @@ field              shape          dtype   meaning
 <side>.document    [B, L]         int64   document within the row, -1 at padding; absent: one
 <side>.validity    [B, L]         bool    True at real tokens; absent: there is no padding
 <side>.prefix      [B, L]         bool    tokens that every token of the document may see
+<side>.order       [B, L]         int64   k: the k-th token to predict; -k: its masked copy; 0:
+                                          known from the start; absent: all are known
+<side>.query       [B, Q]         int64   columns of each row's masked copies, -1 behind the last
 <side>.first       [D]            int64   row * L + column of each document's first token
 <side>.length      [D]            int64   tokens of each document
 labels.<t>.index   [M]            int64   where target <t> predicts: row * L + column, or a document
 labels.<t>.value   [M] or [M, C]  int64   what it should predict; float [M, C] when soft
                                   float
+labels.<t>.*_index [M]            int64   where target <t> predicts something else besides, and
+labels.<t>.*_value [M]            int64   what: ``backward_`` is the token before (bilm)
 ================== ============== ======= ========================================================
+
+The indices of a model with a decoder count in the side that the decoder reads, ``tgt``.
 
 B rows, L tokens of a row, D documents of all rows, M items predicted, C classes.
 """
@@ -33,8 +40,9 @@ import torch
 
 from uer.errors import DataError, did_you_mean
 
-LEAVES = ("ids", "segment", "position", "document", "validity", "prefix", "first", "length")
-_LABEL = re.compile(r"labels\.\w+\.(index|value)$")
+LEAVES = ("ids", "segment", "position", "document", "validity", "prefix", "order", "query")
+LEAVES += ("first", "length")
+_LABEL = re.compile(r"labels\.\w+\.(\w+_)?(index|value)$")
 
 
 class Batch(Mapping[str, torch.Tensor]):

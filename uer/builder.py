@@ -98,11 +98,21 @@ class Plan(Generic[T]):
             if name in facts:
                 return {key: facts[name]}
         if parameter.required:
-            raise UserError(
-                f"{self.title} needs to know '{key}', which comes from the data or from the part "
-                "before it; nobody gave it."
-            )
+            raise UserError(self._missing(key, facts))
         return {}
+
+    def _missing(self, key: str, facts: Mapping[str, Any]) -> str:
+        if "special_ids" in facts and key.endswith(("_id", "_ids")):  # there is a tokenizer
+            role = "sentinel" if key == "sentinel_ids" else key.removesuffix("_id")
+            return (
+                f"{self.title} needs the special token '{role}', and the tokenizer has none; name "
+                f'a token of its vocabulary, {{"{role}_token": "…"}}, in a JSON file and give that '
+                "with --special_tokens_path to preprocess.py, or take another tokenizer."
+            )
+        return (
+            f"{self.title} needs to know '{key}', which comes from the data or from the part "
+            "before it; nobody gave it."
+        )
 
     def _made(self, parameter: Parameter, facts: Mapping[str, Any]) -> Any:
         chosen = self.parts[parameter.name]
@@ -226,9 +236,18 @@ class Planner:
                 if key in section.asked or (section is self._root and key in outside):
                     continue
                 if not section.incomplete or did_you_mean(key, suggested) != ".":
-                    self.report(f"{section.at(key)}: nobody asks for this key", key, suggested)
+                    self.report(
+                        f"{section.at(key)}: nobody asks for this key{self._where_asked(key)}",
+                        key,
+                        set() if key in self._known else suggested,
+                    )
         if self._problems:
             raise ConfigError(dict.fromkeys(self._problems), self._source)
+
+    def _where_asked(self, key: str) -> str:
+        """Where a key has been found that stands in a place where nobody looks for it."""
+        paths = [s.at(key) for s in self._sections.values() if key in s.asked]
+        return f" here, but for {' and '.join(dict.fromkeys(paths))}" if paths else ""
 
     def report(self, problem: str, key: str = "", known: Iterable[str] = ()) -> None:
         """Note a problem; with a key, the nearest known one is suggested."""
@@ -291,12 +310,12 @@ class Planner:
         nested = isinstance(value, Mapping) and place.slot in value
         meaning = "a nested section" if nested else f"part {parameter.hint.__name__}"
         self._claim(section, name, place.title, meaning)
-        if hasattr(parameter.hint, "reads_section"):
-            return self._companion(parameter, value, path)
         if value is None or value in ("none", "None"):
             if not parameter.optional:
                 self.report(f"{path}: this part cannot be left out.")
             return None
+        if hasattr(parameter.hint, "reads_section"):
+            return self._companion(parameter, value, path)
         if parameter.many:
             entries = value if isinstance(value, list) else [value]
             plans = [

@@ -53,12 +53,14 @@ class Embedding(Part, ABC):
 
     Attributes:
         output_size: E, width of the vectors.
+        output_sizes: the width of every stream; empty: there is one.
         first: may stand first in a list, that is: makes States from a batch alone.
     """
 
     list_name: ClassVar[str] = "sum"
     first: ClassVar[bool] = False
     output_size: int
+    output_sizes: tuple[int, ...] = ()
 
     @property
     def table(self) -> nn.Parameter | None:
@@ -87,12 +89,16 @@ class Encoder(Part, ABC):
 
     Attributes:
         output_size: H, width of the states.
+        output_sizes: the width of every stream; empty: it reads and makes one only.
         packable: documents that share a row do not see each other. Where False (a recurrence, a
             convolution across the row) the loader pads instead of packing.
+        reads_order: tokens do not see those that are predicted after them, where there is an order.
     """
 
-    packable: ClassVar[bool] = False
+    packable: bool = False
+    reads_order: ClassVar[bool] = False
     output_size: int
+    output_sizes: tuple[int, ...] = ()
 
     @abstractmethod
     def forward(self, states: States) -> States:
@@ -104,6 +110,13 @@ class Encoder(Part, ABC):
         Returns:
             States with hidden [B, L', H]; L' = L unless the encoder says otherwise.
         """
+
+    def stages(self) -> list[nn.Module]:
+        """Its hidden layers in the order the states pass them; by default one: all of it.
+
+        Layer-wise learning rates count them, and optimizers for matrices train what is in them.
+        """
+        return [self]
 
 
 class Decoder(Part, ABC):
@@ -128,6 +141,10 @@ class Decoder(Part, ABC):
         Returns:
             States with hidden [B, T, H].
         """
+
+    def stages(self) -> list[nn.Module]:
+        """Its hidden layers in the order the states pass them; by default one: all of it."""
+        return [self]
 
 
 class Target(Part, ABC):

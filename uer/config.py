@@ -34,7 +34,10 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every string that YAML 1.1 or 1.2 would take for something else."""
+    """Quotes every string that YAML 1.1 or 1.2 would take for something else; never refers."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 _INT = r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"
@@ -136,11 +139,11 @@ def model_folders() -> list[Path]:
 
 
 def shipped_models() -> list[str]:
-    """Names of the configurations that come with the toolkit, e.g. ``bert/base``."""
+    """Names of the configurations that come with the toolkit: ``bert/base``, ``gpt2/config``."""
     return sorted(
-        str(file.relative_to(folder)).replace("_config.yaml", "")
+        str(file.relative_to(folder)).removesuffix(".yaml").removesuffix("_config")
         for folder in model_folders()
-        for file in folder.rglob("*_config.yaml")
+        for file in folder.rglob("*config.yaml")
     )
 
 
@@ -172,4 +175,12 @@ def load_config(path: str | Path) -> dict[str, Any]:
         config = parse_yaml(text, file)
     if not isinstance(config, dict):
         raise ConfigError(["must hold 'key: value' lines."], file)
+    if "model_type" in config and "embedding" not in config:
+        raise ConfigError(
+            [
+                "this describes a model of Hugging Face's transformers; give the folder it lies in "
+                "as the checkpoint (--pretrained_model_path), or convert that with `uer convert`."
+            ],
+            file,
+        )
     return config

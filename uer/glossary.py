@@ -23,6 +23,11 @@ KvHeadsNum = Annotated[
 ]
 FeedForwardSize = Annotated[int, "inner width of the feed-forward block"]
 MaxSeqLength = Annotated[int, "positions the model knows; rows may not be longer"]
+PositionOffset = Annotated[
+    int, "row of the first position; rows before it are not used (RoBERTa, BART: 2)"
+]
+RelativeBuckets = Annotated[int, "buckets of relative distances"]
+RelativeMaxDistance = Annotated[int, "distances from here on share a bucket"]
 
 # Regularisation
 Dropout = Annotated[float, "dropout rate of embeddings, attention outputs and feed-forward outputs"]
@@ -43,11 +48,14 @@ RemoveAttentionScale = Annotated[bool, "scores are not divided by the root of th
 ParameterSharing = Annotated[bool, "one layer's parameters serve all layers"]
 Mask = Annotated[MaskKind, "which tokens self-attention may see"]
 Pooling = Annotated[
-    Literal["first", "last", "mean", "max"], "how a document's states become one vector"
+    Literal["first", "last", "mean", "max", "legacy_last", "legacy_mean"],
+    "how a document's states become one vector",
 ]
+TieStreams = Annotated[bool, "both streams are one: one embedding and one encoder serve them"]
 Factorized = Annotated[
     bool | None, "a linear map between embeddings and hidden states; by default where widths differ"
 ]
 
 # Data
 SeqLength = Annotated[int, "tokens of one side that the model sees at once"]
+TgtSeqLength = Annotated[int, "tokens of the target side that the model sees at once"]

@@ -129,3 +129,22 @@ class AttentionMask:
         if self.kind == "causal_with_prefix" and self.key.prefix is not None:
             seen = seen | self.key.prefix[:, None, :]
         return seen if allowed is None else seen & allowed
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OrderMask(AttentionMask):
+    """Who sees whom while tokens are predicted in an order.
+
+    Args:
+        order: [B, Lk] of the keys, as in `uer.batch`.
+        reach: [B, Lq] the last turn whose token a query sees; it sees the copies of later ones.
+    """
+
+    order: torch.Tensor
+    reach: torch.Tensor
+
+    def _kernel(self, device: torch.device) -> KernelMask:
+        allowed, _ = super()._kernel(device)
+        order, reach = self.order[:, None, None, :], self.reach[:, None, :, None]
+        seen = torch.where(order >= 0, order <= reach, -order > reach)
+        return KernelMask(seen if allowed is None else seen & allowed, is_causal=False)

@@ -5,6 +5,7 @@ A new model made of existing parts is one configuration file; nothing here is ed
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, ClassVar
 
 import torch
@@ -52,7 +53,10 @@ class Model(nn.Module):
             raise ConfigError(["decoder and tgt_embedding go together; one of them is missing."])
         self.max_seq_length = max_seq_length
         self.embedding = embedding()
-        self.encoder = encoder.given(input_size=self.embedding.output_size)()
+        self.encoder = encoder.given(
+            input_size=self.embedding.output_size, input_sizes=_widths(self.embedding)
+        )()
+        self._check_streams()
         self.tgt_embedding, self.decoder = None, None
         if decoder is not None and tgt_embedding is not None:
             self.tgt_embedding = tgt_embedding()
@@ -63,6 +67,7 @@ class Model(nn.Module):
             self._share_embedding()
         facts = {
             "input_size": (self.decoder or self.encoder).output_size,
+            "input_sizes": _widths(self.decoder or self.encoder),
             "embedding_size": self._last_embedding().output_size,
         }
         self.targets = nn.ModuleDict({one.name: one.given(**facts)() for one in target})
@@ -100,7 +105,12 @@ class Model(nn.Module):
     @property
     def packable(self) -> bool:
         """Several documents may share a row."""
-        return self.encoder.packable and (self.decoder is None or self.decoder.packable)
+        companions = [model for head in self.heads.values() for model in head.companions().values()]
+        return (
+            self.encoder.packable
+            and (self.decoder is None or self.decoder.packable)
+            and all(getattr(model, "packable", False) for model in companions)
+        )
 
     def states(self, batch: Batch) -> States:
         """What the targets score: of the decoder where there is one, else of the encoder.
@@ -150,6 +160,28 @@ class Model(nn.Module):
             [(name, p) for name, p in named if id(p) in spared],
         )
 
+    def hidden(self) -> set[str]:
+        """Names of the parameters of hidden layers: no embeddings, no heads."""
+        stacks = [m for m in self.modules() if isinstance(m, Encoder | Decoder)]
+        return set().union(*self._names(layer for stack in stacks for layer in stack.stages()))
+
+    def stages(self) -> list[set[str]]:
+        """Names of the parameters of embeddings and layers, in the order a batch passes them."""
+        path = [self.embedding, *self.encoder.stages()]
+        if self.tgt_embedding is not None and self.decoder is not None:
+            path += [self.tgt_embedding, *self.decoder.stages()]
+        return self._names(path)
+
+    def _check_streams(self) -> None:
+        if len(_widths(self.embedding)) > 1 and not self.encoder.output_sizes:
+            raise ConfigError(
+                ["encoder: it reads one of the embedding's streams only; choose encoder: dual."]
+            )
+
+    def _names(self, modules: Iterable[nn.Module]) -> list[set[str]]:
+        names = {id(parameter): name for name, parameter in self.named_parameters()}
+        return [{names[id(parameter)] for parameter in m.parameters()} for m in modules]
+
     def _last_embedding(self) -> Embedding:
         """The embedding of the side that the targets predict."""
         return self.tgt_embedding or self.embedding
@@ -175,11 +207,19 @@ class Model(nn.Module):
             head.tie(table)
 
     def _checked(self, side: Batch) -> Batch:
-        if self.max_seq_length is not None and "ids" in side:
-            length = side["ids"].shape[1]
+        # Masked copies have the positions of what they stand for: such rows may be longer.
+        if self.max_seq_length is None or "order" in side:
+            return side
+        for name, ids in side.items():
+            length = ids.shape[1] if name.rpartition(".")[2] == "ids" else 0
             if length > self.max_seq_length:
                 raise DataError(
                     f"a row of {length} tokens is longer than max_seq_length "
                     f"{self.max_seq_length}; lower --seq_length."
                 )
         return side
+
+
+def _widths(part: Embedding | Encoder | Decoder) -> tuple[int, ...]:
+    """The width of every stream that a part makes."""
+    return getattr(part, "output_sizes", ()) or (part.output_size,)

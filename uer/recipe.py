@@ -5,20 +5,21 @@ A configuration is one mapping that all of these read; together they must ask fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from uer.builder import Plan, Planner, decode
-from uer.components import Target
-from uer.config import load_config
+from uer.components import Target, targets
+from uer.config import find_config, load_config
 from uer.errors import ConfigError
 from uer.interop.legacy_config import Dialect, translate
 from uer.model import Model
 from uer.optimizers.base import Optimizer
 from uer.processors.base import Processor
 from uer.schedules.base import Schedule
+from uer.signature import parameters
 from uer.training.settings import Settings
 
 # Keys of a file that describe it and build nothing.
@@ -66,7 +67,7 @@ def body_keys(config: Mapping[str, Any], target: str) -> dict[str, Any]:
 
 
 def read_recipe(
-    path: str | Path | None,
+    path: str | Path | Mapping[str, Any] | None,
     overrides: Mapping[str, Any] | None = None,
     *,
     defaults: Mapping[str, Any] | None = None,
@@ -75,23 +76,32 @@ def read_recipe(
     """Read and check a configuration.
 
     Args:
-        path: its file (YAML, or the predecessors' JSON); None: the overrides are all of it.
+        path: its file (YAML, or the predecessors' JSON) or its content; None: the overrides are
+            all of it.
         overrides: keys that win over the file's (the command line).
-        defaults: keys that the file wins over (what the data set was made for).
+        defaults: keys that the file wins over (what the data set was made for); where nobody asks
+            for one, it is left out.
         dialect: whose arithmetic the keys mean; by default what the file says, else ``published``.
 
     Raises:
         ConfigError: everything that is wrong with it.
     """
-    file = load_config(path) if path is not None else {}
+    if path is None or isinstance(path, Mapping):
+        file, source = path or {}, None
+    else:
+        file, source = load_config(path), str(path)
     config = {**(defaults or {}), **file, **_as_lists(overrides or {})}
     spoken = dialect or config.get("dialect") or "published"
     if spoken not in get_args(Dialect):
-        raise ConfigError([f"dialect: '{spoken}' is none; choose published or legacy."], path)
-    config, notes = translate(config, spoken)
+        raise ConfigError([f"dialect: '{spoken}' is none; choose published or legacy."], source)
+    theirs = source is not None and find_config(source).suffix == ".json"
+    try:
+        config, notes = translate(config, spoken, theirs=theirs)
+    except ConfigError as error:
+        raise ConfigError(error.problems, source) from None
     if spoken != "published":
         config["dialect"] = spoken
-    planner = Planner(config, str(path) if path else None)
+    planner = Planner(config, source)
     recipe = Recipe(
         config=config,
         model=planner.section(Model),
@@ -101,9 +111,19 @@ def read_recipe(
         settings=_settings(config, planner),
         notes=notes,
     )
-    _check_labels(recipe, planner)
-    planner.finish(also_known=(*DESCRIPTIVE, *(field.name for field in fields(Settings))))
+    _check_fields(recipe, planner)
+    known = {*DESCRIPTIVE, *(field.name for field in fields(Settings))}
+    given = file.keys() | (overrides or {}).keys()
+    for key in (defaults or {}).keys() - given - planner.asked() - known:
+        config.pop(key, None)
+    planner.finish(also_known=known if config.get("target") else known | _keys_of_targets())
     return recipe
+
+
+def _keys_of_targets() -> set[str]:
+    """Keys that an architecture may carry for the target that a task will choose."""
+    schemas = (parameters(targets.get(name)).values() for name in targets.names())
+    return {entry.name for schema in schemas for entry in schema if entry.kind != "given"}
 
 
 def _required(plan: Plan[Any] | None) -> Any:
@@ -123,13 +143,23 @@ def _settings(config: Mapping[str, Any], planner: Planner) -> dict[str, Any]:
     return found
 
 
-def _check_labels(recipe: Recipe, planner: Planner) -> None:
-    """Every target finds its labels in what the processor provides."""
+def _check_fields(recipe: Recipe, planner: Planner) -> None:
+    """The model finds its streams, and every target its labels, in what the processor provides."""
     if recipe.processor is None:
         return
     provided = recipe.processor.part.provides
-    planned = recipe.model.parts.get("target") or []
-    for target in planned if isinstance(planned, list) else []:
+    encoder = recipe.model.parts.get("encoder")
+    if isinstance(encoder, Plan) and encoder.name == "dual" and "src.ids" in provided:
+        planner.report(
+            f"encoder: 'dual' reads two streams and the data processor '{recipe.processor.name}' "
+            "makes one; choose another of the two, with --config_path where it is a checkpoint's."
+        )
+    if "src.order" in provided and isinstance(encoder, Plan) and not encoder.part.reads_order:
+        planner.report(
+            f"encoder: '{encoder.name}' would show the tokens that the data processor "
+            f"'{recipe.processor.name}' lets it predict; choose mpnet."
+        )
+    for target in _targets(recipe.model):
         part: type[Target] = target.part
         if part.labels and f"labels.{target.name}" not in provided:
             have = ", ".join(sorted(name[7:] for name in provided if name.startswith("labels.")))
@@ -137,6 +167,16 @@ def _check_labels(recipe: Recipe, planner: Planner) -> None:
                 f"target: '{target.name}' needs labels that the data processor "
                 f"'{recipe.processor.name}' does not make; it makes labels for: {have}."
             )
+
+
+def _targets(model: Plan[Any]) -> Iterator[Plan[Any]]:
+    """The targets of a model, and those of the companions that they train."""
+    planned = model.parts.get("target") or []
+    for target in planned if isinstance(planned, list) else []:
+        yield target
+        for companion in target.parts.values():
+            if isinstance(companion, Plan) and issubclass(companion.part, Model):
+                yield from _targets(companion)
 
 
 def _as_lists(overrides: Mapping[str, Any]) -> dict[str, Any]:

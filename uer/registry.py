@@ -191,6 +191,7 @@ _DECLARING = (
     "uer.optimizers.base",
     "uer.schedules.base",
     "uer.training.engine",
+    "uer.interop.huggingface.base",
 )
 
 

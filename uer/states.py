@@ -27,10 +27,13 @@ class States:
         validity: [B, L] False at padding, or None where there is no padding.
         document: [B, L] document of each token, -1 at padding, or None: a row is one document.
         prefix: [B, L] tokens their whole document may see, or None.
+        order: [B, L] turn in which tokens are predicted, as in `uer.batch`, or None: all are known.
+        query: [B, Q] columns of the masked copies that go with an order.
         first: [D] row * L + column of each document's first token, or None: the rows' first.
         length: [D] tokens of each document, or None: whole rows.
         parts: named stretches of the sequence (``{"text": slice(0, 20), "image": …}``).
         extras: what a target asked for beside the last hidden vectors, by name.
+        streams: all streams where there are several; everything else is that of the first.
     """
 
     hidden: torch.Tensor
@@ -39,14 +42,30 @@ class States:
     validity: torch.Tensor | None = None
     document: torch.Tensor | None = None
     prefix: torch.Tensor | None = None
+    order: torch.Tensor | None = None
+    query: torch.Tensor | None = None
     first: torch.Tensor | None = None
     length: torch.Tensor | None = None
     parts: Mapping[str, slice] = field(default_factory=dict)
     extras: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    streams: tuple[States, ...] = ()
 
     def with_hidden(self, hidden: torch.Tensor) -> States:
         """The same geometry around other vectors."""
         return replace(self, hidden=hidden)
+
+    def reversed(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Each row's real tokens in the opposite order; padding stays behind them.
+
+        Args:
+            hidden: [B, L, H] vectors of this geometry.
+        """
+        if self.validity is None:
+            return hidden.flip(1)
+        place = torch.arange(hidden.shape[1], device=hidden.device)
+        tokens = self.validity.sum(1, keepdim=True)
+        source = torch.where(place < tokens, tokens - 1 - place, place)
+        return hidden.gather(1, source[:, :, None].expand_as(hidden))
 
     def side(self) -> Side:
         """What attention masks need to know."""

@@ -143,6 +143,17 @@ def test_a_misspelt_key(pretrain, tmp_path):
     says(pretrain(layers_nun=3), "layers_nun: nobody asks", "did you mean 'layers_num'?")
 
 
+def test_a_key_in_the_wrong_section(pretrain, tmp_path):
+    body = {key: CONFIG[key] for key in CONFIG if key not in {*TINY, "mask"}}
+    stream = {**TINY, "embedding": ["word", "pos"], "encoder": "transformer"}
+    path = config_with(tmp_path)
+    dual = {"embedding": "dual", "encoder": "dual", "stream_0": stream, "stream_1": stream}
+    path.write_text(dump_yaml({**body, **dual, "hidden_size": 8}))
+    said = pretrain(config_path=path)
+    says(said, "hidden_size: nobody asks for this key here, but for stream_0.hidden_size and")
+    assert "did you mean 'hidden_size'" not in said
+
+
 def test_a_value_of_another_type(pretrain, tmp_path):
     path = config_with(tmp_path, dropout="much")
     says(
@@ -166,6 +177,7 @@ def test_a_configuration_that_is_not_there(pretrain):
 
 def test_settings_out_of_range(pretrain, finetune):
     says(pretrain(batch_size=0), "--batch_size 0: must be at least 1")
+    says(pretrain(dropout=1.5), "dropout: 1.5 is not between 0 and 1")
     says(pretrain(learning_rate=-1), "--learning_rate -1", "must be a positive number")
     says(pretrain(device="tpu"), "--device tpu: choose auto, cpu, cuda")
     says(finetune(epochs_num=0), "--epochs_num 0: must be at least 1")
@@ -314,6 +326,10 @@ def test_another_tokenizer_than_the_checkpoints(finetune, place):
     says(
         said, place / "model-2", "'bert' of 33 tokens", "the two differ", "leave --tokenizer, --voc"
     )
+    said = finetune(tokenizer="char")
+    says(said, "tokenizer 'char' needs the key 'vocab_path'")
+    said = finetune(merges_path="m", vocab_path=place / "other_vocab.txt")
+    says(said, "merges_path: nobody asks for this key")
 
 
 def test_a_checkpoint_of_no_task(refuse, place, tmp_path):

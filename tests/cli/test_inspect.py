@@ -1,9 +1,13 @@
 import pytest
 import torch
+import transformers
 from support import TINY
 
-from uer.cli.main import run
+from uer.builder import build
+from uer.cli.main import main, run
 from uer.config import dump_yaml
+from uer.tokenizers.base import Tokenizer
+from uer.training.checkpoint import Contents, save_checkpoint
 
 CONFIG = {
     **TINY,
@@ -80,14 +84,23 @@ def test_depth_limits_the_table(capsys, config):
     assert names[:4] == ["embedding", "encoder", "targets", "parameters"]
 
 
-def test_without_a_processor_only_parameters_are_known(capsys, tmp_path):
+def test_without_a_processor_the_body_is_counted(capsys, tmp_path):
     path = tmp_path / "toy.yaml"
     keys = {
         key: value for key, value in CONFIG.items() if key not in ("data_processor", "seq_length")
     }
     path.write_text(dump_yaml(keys))
-    text = out(capsys, str(path), "--vocab_size", "100")
-    assert "no data processor or no target: work and memory are not known" in text
+    text = out(capsys, str(path), "--vocab_size", "100", "--batch_size", "2")
+    assert "No data processor or no target" in text and "2 rows of 64, 128 real tokens" in text
+    layer = 2 * (4 * 16 * 16 + 2 * 16 * 32 + 2 * 64 * 16)
+    assert f"work        {3 * 2 * layer:,} floating-point operations a token" in text
+
+
+def test_a_dual_model_reads_two_sides(capsys):
+    text = out(capsys, "sbert/base", "--batch_size", "2", "--layers_num", "1")
+    assert "2 rows of 128 + 128, 512 real tokens" in text
+    layer = 4 * 768 * 768 + 2 * 768 * 3072 + 2 * 128 * 768
+    assert f"work        {3 * 2 * layer:,} floating-point operations a token" in text
 
 
 def test_a_classifier_can_be_inspected(capsys, config):
@@ -96,10 +109,34 @@ def test_a_classifier_can_be_inspected(capsys, config):
     assert row(text, "output") == ("Linear", 7 * 17)
 
 
+def test_a_folder_says_all_about_its_model(capsys, tmp_path, vocabulary):
+    size = len(vocabulary.read_text().split())
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    options = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    options |= {"vocab_size": size, "hidden_size": 16, "max_position_embeddings": 24}
+    transformers.BertForMaskedLM(transformers.BertConfig(**options)).save_pretrained(theirs)
+    (theirs / "vocab.txt").write_bytes(vocabulary.read_bytes())
+    assert main(["convert", str(theirs), str(ours)]) == 0
+    for folder in (theirs, theirs / "config.json", ours, ours / "config.yaml"):
+        text = out(capsys, str(folder))
+        assert row(text, "word") == ("WordEmbedding", 16 * size)
+    tokenizer = build(Tokenizer, "bert", vocab_path=str(vocabulary))
+    trained = Contents(config=dump_yaml(CONFIG), save_tokenizer=tokenizer.save)
+    save_checkpoint(tmp_path / "trained", {}, trained)
+    assert row(out(capsys, str(tmp_path / "trained")), "word")[1] == 16 * size
+
+
+def test_a_description_of_theirs_alone_is_refused(capsys, tmp_path):
+    path = tmp_path / "some.json"
+    path.write_text('{"model_type": "bert", "hidden_size": 16}')
+    assert run("inspect", [str(path)], "uer inspect") == 2
+    assert "of Hugging Face's transformers; give the folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "--vocab_size is needed: the configuration's `about` does not say it"),
+        ([], "--vocab_size is needed: the configuration does not say it"),
         (["--vocab_size", "3"], "--vocab_size 3: must be more than 5"),
         (["--batch_size", "0"], "--batch_size 0: must be at least 1"),
         (["--depth", "0"], "--depth 0: must be at least 1"),
@@ -110,3 +147,27 @@ def test_a_classifier_can_be_inspected(capsys, config):
 def test_mistakes(capsys, config, words, message):
     assert run("inspect", [config, *words], "uer inspect") == 2
     assert message in capsys.readouterr().err
+
+
+def test_an_encoder_decoder_tells_its_work_by_side(capsys):
+    text = out(capsys, "t5/small", "--batch_size", "4", "--layers_num", "1")
+    lines = {line.split()[0]: line.split() for line in text.splitlines() if line.split()}
+    source, target = (int(lines["work"][at].replace(",", "")) for at in (1, 7))
+    h, f, v = 512, 2048, 32128
+    layer = 6 * (4 * h * h + 2 * h * f + 2 * 128 * h)  # its maps, and 128 keys for every query
+    assert layer < source < 1.2 * layer  # rows are not quite full
+    assert target > 6 * (6 * h * h + 2 * h * f + h * v)
+    assert lines["batch"][1:7] == ["4", "rows", "of", "128", "+", lines["batch"][6]]
+
+
+SMALL = [
+    *("albert/base", "bart/base", "bert/tiny", "byt5/small", "cnn/gatedcnn_9", "gpt2/distil"),
+    *("modernbert/base", "opt/125m", "pegasus/base", "prefixlm/base", "qwen3/0.6b", "rnn/bilstm"),
+    *("rnn/lstm", "roberta/base", "t5-v1_1/small", "transformer/base"),
+]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_models_of_every_kind_can_be_inspected(capsys, name):
+    text = out(capsys, name, "--batch_size", "2", "--layers_num", "2", "--depth", "1")
+    assert " floating-point operations a " in text and "activations" in text

@@ -16,7 +16,8 @@ def test_every_kind_and_every_part_is_named_with_its_text(capsys):
             line = next(s for s in text.splitlines() if s.split() and s.split()[0] == name)
             assert line.startswith("  ")
             assert f"  {registry.summary(name)}" in text
-    assert "\nencoders (encoder)\n  transformer  A stack of layers" in text
+    encoders = text.partition("\nencoders (encoder)\n")[2].partition("\n\n")[0]
+    assert "  transformer  " in encoders and "A stack of layers under" in encoders
 
 
 @pytest.mark.parametrize("kind", ["encoder", "encoders"])

@@ -13,6 +13,13 @@ from uer.processors.base import Prepared
 PAIR = (Constant(1), Span(0, prefix=True), Constant(2), Span(1, segment=1))
 PLAIN = (Constant(1), Span(0))
 STORE = store_of([[list(range(10, 40))]])
+TWO_SIDES = {
+    **MODELS["gpt2"],
+    "mask": "fully_visible",
+    "tgt_embedding": ["word", "pos"],
+    "decoder": "transformer",
+    "tie_weights": False,
+}
 
 
 def ragged_of(lengths, layout=PAIR) -> Ragged:
@@ -24,7 +31,7 @@ def ragged_of(lengths, layout=PAIR) -> Ragged:
 
 
 def batch_of(ragged, counts, *, width=None, packing="documents", **labels):
-    rows = Rows(np.array(counts), width, packing)
+    rows = Rows(np.array(counts), {} if width is None else {"src": width}, packing)
     return collate(Prepared({"src": ragged}, **labels), rows, pad_id=99)
 
 
@@ -143,7 +150,7 @@ def test_without_labels_the_fields_stay_and_are_empty():
         {"mlm": ("src", np.array([1]), np.array([5]))},
         {"cls": np.array([[0.5, 0.5]])},
     )
-    batch = collate(prepared, Rows(np.array([1]), None, "off"), pad_id=0, labelled=False)
+    batch = collate(prepared, Rows(np.array([1]), {}, "off"), pad_id=0, labelled=False)
     assert batch["labels.mlm.index"].shape == batch["labels.mlm.value"].shape == (0,)
     assert batch["labels.cls.index"].shape == (0,)
     assert batch["labels.cls.value"].shape == (0, 2)
@@ -158,7 +165,7 @@ def test_without_labels_every_target_scores_a_connected_zero(pooling):
     ragged = ragged_of([[2]], PLAIN)
     labels = {"mlm": ("src", np.array([1]), np.array([5]))}
     prepared = Prepared({"src": ragged}, labels, {"sp": np.array([1]), "cls": np.array([2])})
-    batch = collate(prepared, Rows(np.array([1]), None, "off"), pad_id=0, labelled=False)
+    batch = collate(prepared, Rows(np.array([1]), {}, "off"), pad_id=0, labelled=False)
     scores = model(batch)
     assert all(float(weight) == 0 for weight in model.weights(batch).values())
     assert all(float(score.loss_sum.detach()) == 0 for score in scores.values())
@@ -166,6 +173,43 @@ def test_without_labels_every_target_scores_a_connected_zero(pooling):
     assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
 
 
+def test_without_labels_both_sides_have_no_documents():
+    sides = {"src": ragged_of([[2]], PLAIN), "tgt": ragged_of([[3]], PLAIN)}
+    prepared = Prepared(sides, {"lm": ("tgt", np.array([0, 1]), np.array([7, 8]))})
+    rows = Rows(np.array([1]), {}, "off")
+    batch = collate(prepared, rows, pad_id=0, tgt_pad_id=0, labelled=False)
+    for side in sides:
+        assert batch[f"{side}.first"].shape == batch[f"{side}.length"].shape == (0,)
+    assert batch.tokens() == 0 and batch["tgt.ids"].tolist() == [[1, 10, 11, 12]]
+    model = model_of(TWO_SIDES)
+    score, weight = model(batch)["lm"], model.weights(batch)["lm"]
+    assert float(weight) == float(score.loss_sum.detach()) == 0
+    score.loss_sum.backward()
+    assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
+
+
 def test_too_long_a_row_is_our_mistake():
     with pytest.raises(AssertionError, match="longer than the batch is wide"):
         batch_of(ragged_of([[2]], PLAIN), [1], width=2)
+
+
+def test_two_sides_have_their_own_widths_and_equal_documents():
+    source, target = ragged_of([[2], [1], [3]], PLAIN), ragged_of([[1], [1], [2]], PLAIN)
+    prepared = Prepared(
+        {"src": source, "tgt": target},
+        {
+            "lm": ("tgt", np.array([0, 3, 5]), np.array([7, 8, 9])),
+            "lm.backward": ("src", np.array([8]), np.array([4])),
+        },
+    )
+    rows = Rows(np.array([2, 1]), {"src": 6}, "documents")
+    batch = listed(collate(prepared, rows, pad_id=99, tgt_pad_id=98))
+    assert batch["src.ids"] == [[1, 10, 11, 1, 10, 99], [1, 10, 11, 12, 99, 99]]
+    assert batch["tgt.ids"] == [[1, 10, 1, 10], [1, 10, 11, 98]]
+    assert batch["src.document"] == [[0, 0, 0, 1, 1, -1], [0, 0, 0, 0, -1, -1]]
+    assert batch["tgt.document"] == [[0, 0, 1, 1], [0, 0, 0, -1]]
+    assert batch["tgt.validity"] == [[True] * 4, [True] * 3 + [False]]
+    assert batch["tgt.first"] == [0, 2, 4] and batch["tgt.length"] == [2, 2, 3]
+    assert batch["labels.lm.index"] == [0, 3, 5] and batch["labels.lm.value"] == [7, 8, 9]
+    assert batch["labels.lm.backward_index"] == [9]
+    assert batch["labels.lm.backward_value"] == [4]

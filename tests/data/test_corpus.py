@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uer.data.corpus import cut_blocks, read_documents, read_lines, require_format
+from uer.data.corpus import cut_blocks, read_documents, read_lines
+from uer.data.formats import require_format
 from uer.errors import ConfigError, DataError
 
 

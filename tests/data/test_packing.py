@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uer.data.packing import plan_rows
+from uer.data.packing import plan_rows, plan_sides
 
 
 @given(lengths=st.lists(st.integers(1, 40), max_size=80), spare=st.integers(0, 60))
@@ -40,3 +40,40 @@ def test_nothing_to_plan():
 def test_too_long_an_instance_is_our_mistake():
     with pytest.raises(AssertionError, match="longer than a row"):
         plan_rows(np.array([9]), 8)
+
+
+sides = st.integers(1, 30).flatmap(
+    lambda top: st.lists(st.tuples(st.integers(1, top), st.integers(1, 9)), max_size=60)
+)
+
+
+@given(lengths=sides, spare=st.tuples(st.integers(0, 40), st.integers(0, 20)))
+@settings(max_examples=100, deadline=None)
+def test_two_sides_share_a_plan_and_neither_overflows(lengths, spare):
+    both = np.array(lengths, np.int64).reshape(-1, 2)
+    capacities = both.max(axis=0, initial=1) + spare
+    rows = plan_sides(
+        {"src": both[:, 0], "tgt": both[:, 1]}, {"src": capacities[0], "tgt": capacities[1]}
+    )
+    assert sorted(i for row in rows for i in row.tolist()) == list(range(len(lengths)))
+    fill = [both[row].sum(axis=0) for row in rows]
+    assert all((used <= capacities).all() for used in fill)
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    # Any two rows together are too much for one: otherwise the second would not have been opened.
+    for one in range(len(fill)):
+        for other in range(one):
+            assert (fill[one] + fill[other] > capacities).any()
+
+
+def test_one_side_is_planned_as_ever():
+    lengths = np.array([3, 9, 5, 1, 2, 8])
+    assert [row.tolist() for row in plan_sides({"src": lengths}, {"src": 10})] == [
+        row.tolist() for row in plan_rows(lengths, 10)
+    ]
+
+
+def test_both_budgets_are_well_used():
+    random = np.random.default_rng(0)
+    source = random.integers(5, 90, 1024)
+    rows = plan_sides({"src": source, "tgt": source // 2 + 2}, {"src": 128, "tgt": 80})
+    assert source.sum() / (128 * len(rows)) > 0.95

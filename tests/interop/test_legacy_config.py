@@ -1,19 +1,86 @@
-import pytest
+import json
 
-from uer.interop.legacy_config import translate
+import pytest
+import torch
+from support import SHARED_DATA
+
+from uer.errors import ConfigError
+from uer.interop.legacy_config import STREAMS, translate
+from uer.processors.base import processors
+from uer.recipe import read_recipe
+
+CONFIGS = SHARED_DATA / "predecessor_configs"
+FAMILIES = (
+    *("albert", "bart", "bert", "bloom", "cnn", "gpt2", "llama", "llama2", "megatron", "pegasus"),
+    *("rnn", "sbert", "t5", "t5-v1_1", "transformer", "xlm-roberta"),
+)
+SENSES = ("beit", "clip", "dall-e", "s2t", "talk2face", "vilt", "vit")
+FILES = sorted(file for name in FAMILIES for file in (CONFIGS / name).glob("*.json"))
+
+needs_files = pytest.mark.skipif(
+    not FILES, reason=f"no configurations of the predecessors in {CONFIGS}; set UER_SHARED_DATA"
+)
+
+
+# ------------------------------------------------------------------------------- shipped files
+
+
+@needs_files
+@pytest.mark.parametrize("dialect", ["published", "legacy"])
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_every_text_model_of_theirs_loads_unchanged(file, dialect, tmp_path):
+    config = json.loads(file.read_text())
+    if config.get("data_processor", "bert") not in processors.names():
+        del config["data_processor"]
+        file = tmp_path / "config.json"
+        file.write_text(json.dumps(config))
+    plan = read_recipe(file, dialect=dialect).model
+    for name in ("encoder", "decoder"):
+        if plan.parts[name] and "layers_num" in plan.parts[name].values:
+            plan.parts[name].values["layers_num"] = 1  # all are alike, and many take a while
+    with torch.device("meta"):
+        model = plan.build({"vocab_size": 21128})
+    assert list(model.targets) == config.get("target", [])
+
+
+@needs_files
+@pytest.mark.parametrize("family", SENSES)
+def test_models_for_images_and_sound_say_that_they_are_not_supported(family):
+    for file in (CONFIGS / family).glob("*.json"):
+        with pytest.raises(ConfigError, match=r"reads images or sound, which is not supported"):
+            read_recipe(file)
+
+
+@needs_files
+@pytest.mark.parametrize("name", ["sbert/base", "rnn/siamese_lstm"])
+def test_an_architecture_gets_its_target_from_elsewhere(name):
+    file = CONFIGS / f"{name}_config.json"
+    recipe = read_recipe(file, {"target": ["clr"]}, dialect="published")
+    pooling = json.loads(file.read_text())["pooling"]
+    (target,) = recipe.model.parts["target"]
+    assert target.values == {"pooling": pooling}
+    assert recipe.model.parts["encoder"].values == {"tie_streams": True}
+
+
+# ------------------------------------------------------------------------------------ the table
 
 
 def test_one_of_ours_passes_through_unchanged():
     config = {
         "about": {"paper": "x"},
-        "embedding": ["word", "pos"],
+        "embedding": ["word", "sinusoidalpos"],
         "mask": "causal",
         "dropout": 0.1,
+        "decoder": "transformer",
+        "position": "relative",
+        "tie_weights": True,
     }
     assert translate(config) == (config, [])
 
 
-@pytest.mark.parametrize("key", ["layer_number_scale", "image_tokenizer", "deep_init"])
+@pytest.mark.parametrize(
+    "key", ["layer_number_scale", "image_tokenizer", "deep_init", "ignore_index", "prefix_lm_loss"]
+)
 def test_keys_without_a_counterpart_are_reported(key):
     ours, (note,) = translate({key: True, "hidden_size": 4})
     assert ours == {"hidden_size": 4} and note.startswith(f"{key} is ignored: ")
@@ -26,37 +93,149 @@ def test_keys_without_a_counterpart_are_reported(key):
         ({"relative_position_embedding": True}, {"position": "relative"}),
         ({"rotary_position_embedding": False}, {}),
         ({"alibi_position_embedding": True}, {"position": "alibi"}),
+        ({"has_residual_attention": True}, {"attention": "residual"}),
+        ({"local_kv_heads_num": 2}, {"kv_heads_num": 2}),
+        ({"layernorm": "t5"}, {"layernorm": "rms"}),
         ({"mask": "prefix"}, {"mask": "causal_with_prefix"}),
         ({"embedding": ["dual"]}, {"embedding": "dual"}),
         ({"stream_0": {"mask": "prefix"}}, {"stream_0": {"mask": "causal_with_prefix"}}),
+        ({"projection": True, "feature_size": 8}, {"feature_size": 8}),
+        ({"projection": False, "feature_size": 8}, {}),
     ],
 )
 def test_their_names(theirs, ours):
     assert translate(theirs) == (ours, [])
 
 
+def test_how_streams_are_pooled_is_for_the_target_to_know():
+    config = {"pooling": "mean", "stream_0": {"pooling": "first"}, "stream_1": {}}
+    ours, _ = translate(config)
+    assert ours == {"pooling": "first", "pooling_1": "mean", "stream_0": {}, "stream_1": {}}
+    alike, _ = translate({"stream_0": {"pooling": "max"}, "stream_1": {"pooling": "max"}})
+    assert alike == {"pooling": "max", "stream_0": {}, "stream_1": {}}
+
+
+def test_files_of_theirs_mean_more_than_they_say():
+    ours, _ = translate({"embedding": ["word", "sinusoidalpos"]}, theirs=True)
+    assert ours["scale_embedding"] is True
+    t5 = {"decoder": "transformer", "relative_position_embedding": True, "tie_weights": True}
+    assert translate(t5, theirs=True)[0]["scale_tied_output"] is True
+    assert "scale_tied_output" not in translate({**t5, "tie_weights": False}, theirs=True)[0]
+    dual = {"embedding": ["dual"], "tie_weights": True, "stream_0": {"vocab_size": 9}}
+    ours, (note,) = translate(dual, theirs=True)
+    assert ours == {"embedding": "dual", "tie_streams": True, "stream_0": {}}
+    assert note == "vocab_size is ignored: the tokenizer knows how many tokens there are."
+    bare = {"stream_0": {"embedding": ["word"], "max_seq_length": 9}}
+    ours, (note,) = translate(bare, theirs=True)
+    assert ours == {"stream_0": {"embedding": ["word"]}} and note.startswith("max_seq_length is")
+
+
+def test_dropout_that_both_streams_replace_is_reported():
+    streams = {name: {"dropout": 0.2} for name in STREAMS}
+    ours, (note,) = translate({"embedding": ["dual"], "dropout": 0.1, **streams}, theirs=True)
+    assert "dropout" not in ours and note.startswith("dropout is ignored outside of the streams")
+
+
+# --------------------------------------------------------------------------------- their dialect
+
+
+def test_their_bert_with_a_sentencepiece_model_is_a_tokenizer_of_its_own():
+    theirs = {"tokenizer": "bert", "spm_model_path": "m", "vocab_path": "v", "seq_length": 8}
+    ours, (note,) = translate(theirs)
+    assert ours == {"tokenizer": "sentencepiece_comma", "spm_model_path": "m", "seq_length": 8}
+    assert note == "vocab_path is ignored: with a sentencepiece model nobody reads it."
+    others = {"tokenizer": "xlmroberta", "spm_model_path": "m"}
+    assert translate(others) == (others, [])
+
+
 def test_what_their_code_never_reads_has_no_effect_in_their_dialect():
-    ours, (note,) = translate({"alibi_position_embedding": True, "layernorm": "rms"}, "legacy")
-    assert ours == {"layernorm": "rms"} and "alibi_position_embedding is ignored" in note
+    ours, (note,) = translate({"alibi_position_embedding": True}, "legacy")
+    assert "position" not in ours and "alibi_position_embedding is ignored" in note
 
 
 def test_their_dialect_has_their_norm_and_their_untied_output_layer():
-    ours, _ = translate(
-        {"layernorm_eps": 1e-12, "share_embedding": True, "tie_weights": True}, "legacy"
-    )
-    assert ours["layernorm"] == "legacy" and ours["layernorm_eps"] == 1e-6
-    assert ours["share_embedding"] is True and ours["tie_weights"] is False
+    ours, _ = translate({"share_embedding": True, "tie_weights": True}, "legacy")
+    assert ours == {"layernorm": "legacy", "share_embedding": True, "tie_weights": False}
     assert translate({"tie_weights": True}, "legacy")[0]["tie_weights"] is True
 
 
-def test_translating_twice_is_translating_once():
-    theirs = {"mask": "prefix", "rotary_position_embedding": True, "share_embedding": True}
+def test_embeddings_and_the_head_have_their_norm_whatever_is_asked_for():
+    own = {"legacy": {"layernorm_eps": 1e-6}}
+    config = {"embedding": ["word"], "tgt_embedding": ["word"], "target": ["mlm"]}
+    for key, value in (("layernorm", "rms"), ("layernorm_eps", 1e-12)):
+        ours, _ = translate({**config, key: value}, "legacy")
+        assert ours[key] == value and ours["target_layernorm"] == own
+        assert ours["embedding_layernorm"] == ours["tgt_embedding_layernorm"] == own
+    assert translate(config, "legacy")[0] == {**config, "layernorm": "legacy"}
+
+
+def test_their_tables_are_used_from_the_first_row():
+    ours, _ = translate({"embedding": ["word"], "position_offset": 2, "segments_num": 1}, "legacy")
+    assert ours == {"embedding": ["word"], "layernorm": "legacy"}
+
+
+def test_parts_with_an_arithmetic_of_their_own():
+    theirs = {
+        "embedding": ["word", {"sinusoidalpos": {"sinusoids": "halves"}}],
+        "tgt_embedding": ["word", "sinusoidalpos"],
+        "decoder": "transformer",
+        "rotary_position_embedding": True,
+        "has_residual_attention": True,
+        "scale_tied_output": True,
+        "pooling": "mean",
+    }
+    ours, _ = translate(theirs, "legacy")
+    assert ours == {
+        "embedding": ["word", "legacy_sinusoidalpos"],
+        "tgt_embedding": ["word", "legacy_sinusoidalpos"],
+        "scale_embedding": True,
+        "decoder": "transformer",
+        "position": "rotary_interleaved",
+        "decoder_position": "none",
+        "encoder_attention": "residual",
+        "layernorm": "legacy",
+        "pooling": "legacy_mean",
+    }
+    assert translate({"encoder": "gatedcnn"}, "legacy")[0]["encoder"] == "legacy_gatedcnn"
+    assert translate({"embedding": ["dual"]}, "legacy")[0]["embedding"] == "legacy_dual"
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        {"mask": "prefix", "rotary_position_embedding": True, "share_embedding": True},
+        {"layernorm": "rms", "embedding": ["word", "sinusoidalpos"], "target": ["mlm"]},
+        {"layernorm_eps": 1e-12, "embedding": ["word"], "decoder": "transformer"},
+        {"embedding": ["dual"], "tie_weights": True, "stream_0": {"layernorm": "normal"}},
+        {"encoder": "gatedcnn", "pooling": "last", "has_residual_attention": True},
+    ],
+)
+def test_translating_twice_is_translating_once(theirs):
     once, _ = translate(theirs, "legacy")
     assert translate(once, "legacy") == (once, [])
+    published, _ = translate(theirs, theirs=True)
+    assert translate(published) == (published, [])
 
 
 def test_streams_inherit_the_norm_of_the_whole():
     ours, _ = translate({"layernorm": "rms", "stream_0": {"layers_num": 2}}, "legacy")
     assert ours == {"layernorm": "rms", "stream_0": {"layers_num": 2}}
     own, _ = translate({"layernorm": "rms", "stream_0": {"layernorm": "normal"}}, "legacy")
-    assert own["stream_0"] == {"layernorm": "legacy", "layernorm_eps": 1e-6}
+    assert own["stream_0"] == {"layernorm": "legacy"}
+
+
+def test_processors_that_hide_spans_do_not_read_their_masking_flags():
+    theirs = {"data_processor": "t5", "span_masking": True, "span_max_length": 5, "seq_length": 8}
+    ours, notes = translate(theirs)
+    assert ours == {"data_processor": "t5", "seq_length": 8}
+    assert [note.partition(" is ignored")[0] for note in notes] == [
+        "masking span",
+        "span_max_length",
+    ]
+    assert "corruption_rate and mean_span_length" in notes[0]
+    others = {"data_processor": "mlm", "span_masking": True, "span_max_length": 5}
+    assert translate(others)[0] == {
+        "data_processor": "mlm",
+        "masking": "span",
+        "span_max_length": 5,
+    }

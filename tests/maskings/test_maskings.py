@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_store import MASK, SPECIAL, VOCAB, make_processor, random_store
+from fake_store import MASK, SPECIAL, VOCAB, make_processor, random_store, store_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +13,7 @@ from uer.errors import ConfigError
 from uer.maskings.base import Candidates, Masking
 
 DRAW = Draw(7, 0)
-MODES = ("token", "span", "word")
+MODES = ("token", "span", "word", "ngram", "block")
 
 
 def masking(mode="token", **changes):
@@ -50,7 +50,7 @@ def test_masked_can_be_undone_and_touches_nothing_else(mode, rate, seed, which):
     assert not np.isin(changed[changed != MASK], SPECIAL).any()
 
 
-@pytest.mark.parametrize("mode", ["token", "span"])
+@pytest.mark.parametrize("mode", ["token", "span", "block"])
 @pytest.mark.parametrize("rate", [0.001, 0.15, 0.5, 1.0])
 def test_the_share_is_exact(mode, rate):
     masked = masking(mode, mask_rate=rate)(MANY, DRAW)
@@ -201,6 +201,7 @@ def test_instances_without_candidates_have_no_labels(mode):
         ),
         ("token", {"mask_split": (1.5, -0.5, 0.0)}, "mask_split"),
         ("span", {"span_geo_prob": 0.0}, r"span_geo_prob: 0.0 is not in \(0, 1\]"),
+        ("ngram", {"ngram_max_length": 0}, "ngram_max_length: 0 is not positive"),
         ("span", {"span_max_length": 0}, "span_max_length: 0 is not positive"),
         (
             "token",
@@ -218,3 +219,55 @@ def test_all_wrong_settings_are_named_at_once():
     with pytest.raises(ConfigError) as error:
         masking(mask_rate=2.0, mask_split=(1.0, 1.0, 1.0))
     assert len(error.value.problems) == 2
+
+
+@pytest.mark.parametrize(("rate", "block"), [(0.15, 16), (0.4, 10), (0.15, 64)])
+def test_a_block_has_one_stretch(rate, block):
+    masked = masking("block", mask_rate=rate, mask_block=block)(MANY, DRAW)
+    number = np.cumsum(~MANY.special) - 1  # of the tokens that may be predicted, in the batch
+    owner = MANY.owners()
+    counts = np.bincount(owner[~MANY.special])
+    starts = np.cumsum(counts) - counts
+    inside = number[masked.place] - starts[owner[masked.place]]
+    key = owner[masked.place] * 1000 + inside // block
+    shift = set()
+    for one in np.unique(key):
+        places = inside[key == one]
+        assert (np.diff(places) == 1).all()
+        shift.add(int(places[0]) % block)
+        whole = (one % 1000 + 1) * block <= counts[one // 1000]
+        assert not whole or abs(len(places) - rate * block) < 1.01
+    assert len(shift) > block // 2
+
+
+def test_a_block_holds_a_token_at_least():
+    with pytest.raises(ConfigError, match="mask_block: 0 must be at least 1"):
+        masking("block", mask_block=0)
+
+
+def test_ngrams_are_chosen_whole_and_short_ones_more_often():
+    tokens = [6 + 2 * n for n in range(45)]  # every token is a word
+    store = store_of([[tokens]] * 3000)
+    made = make_processor("mlm", seq_length=64).index(store, DRAW)
+    ragged = gather(store.sides["src"], made, np.arange(3000))
+    rule = masking("ngram", mask_rate=0.02, ngram_max_length=3)
+    place = np.flatnonzero(~ragged.special)
+    row = ragged.owners()[place]
+    some = Candidates(place, row, ragged.which[row], place - ragged.offsets[row])
+    leader = rule.leaders(some, ragged, DRAW)
+    assert (leader <= np.arange(len(leader))).all() and (row[leader] == row).all()
+    sizes = np.bincount(np.unique(leader, return_counts=True)[1], minlength=4)
+    share = sizes[1:] / sizes.sum()
+    # The last n-gram of a text is cut, so the chances 6/11, 3/11, 2/11 are not quite met.
+    assert np.abs(share - np.array([6, 3, 2]) / 11).max() < 0.03
+    # 2 % of 45 words is one: a single n-gram is masked, whatever its length.
+    chosen = np.bincount(ragged.owners()[rule(ragged, DRAW).place])
+    assert set(chosen.tolist()) == {1, 2, 3}
+
+
+def test_ngrams_are_of_whole_words():
+    masked = masking("ngram")(MANY, DRAW)
+    chosen = np.zeros(len(MANY.ids), np.bool_)
+    chosen[masked.place] = True
+    inside = np.flatnonzero(~MANY.word_start & ~MANY.special & (MANY.positions() > 1))
+    assert (chosen[inside] == chosen[inside - 1]).all()

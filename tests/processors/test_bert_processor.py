@@ -18,7 +18,7 @@ from uer.data.instances import gather
 from uer.data.randomness import Draw
 from uer.data.spans import cut_sentences
 from uer.errors import ConfigError, DataError
-from uer.processors.bert import _trimmed, sequential_chunks
+from uer.processors.bert import sequential_chunks, trimmed_pairs
 
 corpora = st.lists(st.lists(st.integers(1, 20), min_size=1, max_size=7), min_size=2, max_size=8)
 
@@ -104,7 +104,7 @@ def test_golden_instance():
         made = processor.index(store, draw)
         which = np.arange(len(made))
         ragged = gather(store.sides["src"], made, which)
-        prepared = processor.prepare(ragged, draw, made)
+        prepared = processor.prepare({"src": ragged}, draw, made)
         for i, random in enumerate(prepared.row_labels["sp"].tolist()):
             ids = ragged.ids[ragged.offsets[i] : ragged.offsets[i + 1]].tolist()
             cut = ids.index(SEP)
@@ -153,7 +153,7 @@ def test_over_long_sentences_are_cut_not_lost():
 
 def test_tokens_are_cut_at_both_ends():
     lengths = np.full((4000, 2), 20)
-    front, left = _trimmed(lengths, 30, Draw(1, 0))
+    front, left = trimmed_pairs(lengths, 30, Draw(1, 0))
     assert (left == 15).all()
     assert abs(front.mean() - 2.5) < 0.1 and front.min() == 0 and front.max() == 5
 
@@ -190,7 +190,7 @@ def test_many_random_pairs_are_reported(caplog):
     with caplog.at_level(logging.WARNING):
         figures = processor.report(processor.index(store, Draw(1, 0)), store)
     assert figures["random_next"] == 1.0
-    assert "100 % of the pairs are random because many documents have a single" in caplog.text
+    assert "100 % of the pairs are random because many pieces of documents hold" in caplog.text
     caplog.clear()
     store = store_of_lengths([[3] * 20] * 10)
     with caplog.at_level(logging.WARNING):

@@ -16,7 +16,7 @@ def prepared_of(store, length, which=None):
     made = processor.index(store, DRAW)
     which = np.arange(len(made)) if which is None else np.array(which)
     ragged = gather(store.sides["src"], made, which)
-    return processor, made, processor.prepare(ragged, DRAW, made)
+    return processor, made, processor.prepare({"src": ragged}, DRAW, made)
 
 
 def ids_of(prepared):

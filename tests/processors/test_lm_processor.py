@@ -15,11 +15,11 @@ def rows_of(store, length):
     processor = Lm(seq_length=length, **MARKS)
     made = processor.index(store, DRAW)
     ragged = gather(store.sides["src"], made, np.arange(len(made)))
-    prepared = processor.prepare(ragged, DRAW, made)
+    prepared = processor.prepare({"src": ragged}, DRAW, made)
     side, index, value = prepared.token_labels["lm"]
     read = prepared.sides[side]
     assert index.tolist() == list(range(len(read.ids)))
-    assert processor.lengths(made).tolist() == read.lengths().tolist()
+    assert processor.lengths(made)["src"].tolist() == read.lengths().tolist()
     return [
         (read.ids[a:b].tolist(), value[a:b].tolist())
         for a, b in zip(read.offsets[:-1], read.offsets[1:], strict=True)

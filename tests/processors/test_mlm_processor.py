@@ -86,7 +86,7 @@ def test_labels_are_the_tokens_that_stood_there(mode):
     processor = make_processor("mlm", seq_length=32, **mode)
     made = processor.index(store, DRAW)
     ragged = gather(store.sides["src"], made, np.arange(len(made)))
-    prepared = processor.prepare(ragged, DRAW, made)
+    prepared = processor.prepare({"src": ragged}, DRAW, made)
     side, index, value = prepared.token_labels["mlm"]
     assert side == "src" and len(index) > 0
     assert np.array_equal(ragged.ids[index], value)

@@ -14,6 +14,7 @@ from uer.schedules.inverse_sqrt import InverseSqrt
 from uer.schedules.linear import Linear
 from uer.schedules.polynomial import Polynomial
 from uer.schedules.tri_stage import TriStage
+from uer.schedules.wsd import WarmupStableDecay
 
 RATE = 1e-3
 
@@ -83,6 +84,26 @@ def test_tri_stage_without_decay():
     assert TriStage(total_steps=10, warmup=0, lr_decay=0.0).factor(9) == 1
 
 
+@pytest.mark.parametrize("warmup, end", [(10, 0.0), (0, 0.1)])
+def test_wsd_equal_to_transformers(warmup, end):
+    ours = WarmupStableDecay(total_steps=100, warmup=warmup, lr_decay=0.2, end_factor=end)
+    specific = {
+        "num_stable_steps": 80 - warmup,
+        "num_decay_steps": 20,
+        "decay_type": "linear",
+        "min_lr_ratio": end,
+    }
+    expected = theirs(
+        "warmup_stable_decay", total=None, warmup=warmup, specific=specific, count=110
+    )
+    assert [ours.factor(s) for s in range(110)] == pytest.approx(expected, abs=1e-12)
+    assert ours.factor(80) == 1 and ours.factor(100) == end
+
+
+def test_wsd_without_decay():
+    assert WarmupStableDecay(total_steps=10, warmup=0, lr_decay=0.0).factor(9) == 1
+
+
 @pytest.mark.parametrize(
     "warmup, steps", [(0, 0), (0.0, 0), (0.1, 100), (0.9996, 1000), (1, 1), (250.0, 250)]
 )
@@ -113,6 +134,9 @@ def test_a_warmup_longer_than_the_run_is_refused():
         (lambda: TriStage(total_steps=9, start_factor=0), "start_factor 0: must lie"),
         (lambda: TriStage(total_steps=9, end_factor=2), "end_factor 2: must lie"),
         (lambda: TriStage(total_steps=9, lr_decay=1.5), "lr_decay 1.5: must lie"),
+        (lambda: WarmupStableDecay(total_steps=9, end_factor=-1), "end_factor -1: must lie"),
+        (lambda: WarmupStableDecay(total_steps=9, lr_decay=2.0), "lr_decay 2.0: must lie"),
+        (lambda: WarmupStableDecay(total_steps=10, warmup=6, lr_decay=0.5), "longer than the run"),
         (lambda: TriStage(total_steps=10, warmup=6, lr_decay=0.5), "longer than the run of 10"),
     ],
 )
@@ -131,5 +155,6 @@ def test_the_registry_knows_them_all():
         "linear",
         "polynomial",
         "tri_stage",
+        "wsd",
     ]
     assert all(schedules.get(name) for name in schedules.names())

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from uer.batch import Batch
 from uer.builder import build
 from uer.components import Target, targets
+from uer.errors import ConfigError
 from uer.states import States
 
 FACTS = {"input_size": 8, "embedding_size": 6, "vocab_size": 11, "labels_num": 3}
@@ -70,13 +71,16 @@ def test_without_items_the_loss_is_zero_and_connected(name):
     assert hidden.grad is not None and not hidden.grad.any()
 
 
-def test_masked_tokens_pass_a_transform_a_norm_and_the_output_layer():
-    target = made("mlm")
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_masked_tokens_pass_a_transform_a_norm_and_the_output_layer(smoothing):
+    target = made("mlm", label_smoothing=smoothing)
     states = F.gelu(F.linear(HIDDEN.flatten(0, 1)[INDEX], *target.transform.parameters()))
     normed = F.layer_norm(states, (6,), target.norm.weight, target.norm.bias, 1e-6)
     logits = F.linear(normed, target.output.weight, target.output.bias)
     score = target(States(HIDDEN), batch_for(target, VALUE["mlm"]))
-    expected = F.cross_entropy(logits, torch.tensor(VALUE["mlm"]), reduction="sum")
+    expected = F.cross_entropy(
+        logits, torch.tensor(VALUE["mlm"]), reduction="sum", label_smoothing=smoothing
+    )
     torch.testing.assert_close(score.loss_sum, expected)
 
 
@@ -120,3 +124,31 @@ def test_output_layers_over_the_vocabulary_can_be_tied(name, ties):
     table = nn.Parameter(torch.randn(11, 6 if name == "mlm" else 8))
     assert target.tie(table) is ties
     assert any(parameter is table for parameter in target.parameters()) is ties
+
+
+def test_both_directions_have_their_half_and_one_output_layer():
+    torch.manual_seed(0)
+    target = build(Target, "bilm", input_size=6, vocab_size=9)
+    target.name = "bilm"
+    hidden = torch.randn(2, 4, 6)
+    labels = {
+        "labels.bilm.index": torch.tensor([0, 1, 4]),
+        "labels.bilm.value": torch.tensor([3, 8, 1]),
+        "labels.bilm.backward_index": torch.tensor([1, 5]),
+        "labels.bilm.backward_value": torch.tensor([2, 7]),
+    }
+    score = target(States(hidden), Batch(labels))
+    ahead = F.cross_entropy(
+        hidden.flatten(0, 1)[[0, 1, 4], :3] @ target.output.weight.T,
+        torch.tensor([3, 8, 1]),
+        reduction="sum",
+    )
+    back = F.cross_entropy(
+        hidden.flatten(0, 1)[[1, 5], 3:] @ target.output.weight.T,
+        torch.tensor([2, 7]),
+        reduction="sum",
+    )
+    torch.testing.assert_close(score.loss_sum, ahead + back)
+    assert target.weight(Batch(labels)) == score.metrics["accuracy"].weight == 5
+    with pytest.raises(ConfigError, match="hidden_size: 5 is odd; target 'bilm' gives each"):
+        build(Target, "bilm", input_size=5, vocab_size=9)

@@ -31,7 +31,8 @@ def write(path, tokens):
 
 
 def test_the_registry_knows_the_kinds():
-    assert {"bert", "char", "space"} <= set(tokenizers.names())
+    texts = {"bert", "bpe", "byte", "char", "hfpretrained", "sentencepiece", "sentencepiece_comma"}
+    assert texts | {"space", "xlmroberta"} <= set(tokenizers.names())
     assert tokenizers.get("bert") is BertTokenizer
     assert all(tokenizers.summary(name) for name in tokenizers.names())
 
@@ -39,7 +40,8 @@ def test_the_registry_knows_the_kinds():
 def test_no_tokenizer_and_no_preprocessing_imports_torch():
     code = (
         "import sys, uer.data.preprocess, uer.data.vocabulary, uer.data.store\n"
-        "import uer.tokenizers.bert, uer.tokenizers.char, uer.tokenizers.space\n"
+        "from uer.tokenizers.base import tokenizers\n"
+        "for name in tokenizers.names(): tokenizers.get(name)\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -192,6 +194,10 @@ def test_a_damaged_tokenizer_folder_is_refused(tmp_path, vocab):
     stored = json.loads(description.read_text())
     description.write_text(json.dumps({**stored, "kind": "brt"}))
     with pytest.raises(ConfigError, match="no tokenizer is called 'brt'; did you mean 'bert'"):
+        load(tmp_path)
+    del stored["files"]
+    description.write_text(json.dumps(stored))
+    with pytest.raises(DataError, match="no description of a tokenizer"):
         load(tmp_path)
     for content in ('{"kind": "bert"}', "[]", "no"):
         description.write_text(content)

@@ -1,7 +1,9 @@
+import errno
 import json
 import logging
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from training_fakes import (
     FakeEvaluationData,
@@ -23,6 +26,7 @@ from training_fakes import (
 
 from uer.errors import CheckpointError, ConfigError, DataError, UserError
 from uer.layers import dropout
+from uer.training import checkpoint as checkpoint_module
 from uer.training import trainer as trainer_module
 from uer.training.checkpoint import load_trainer_state, load_weights
 from uer.training.evaluation import Evaluation
@@ -204,7 +208,9 @@ class Signalled(FakeModel):
                 signal.raise_signal(number)
 
 
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    "number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)]
+)
 @pytest.mark.parametrize("numbered", [True, False])
 def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, caplog, number, status, numbered):
     model, before = Signalled(), signal.getsignal(number)
@@ -270,6 +276,106 @@ def test_sigterm_saves_what_resumes_to_the_same_result(tmp_path):
     straight = make_trainer(tmp_path / "straight", **options)
     straight.run()
     assert same_weights(straight.model, resumed.model)
+
+
+class Clock:
+    """Tells the time of a run: every look takes an hour."""
+
+    def __init__(self):
+        self.hours = -1
+
+    def monotonic(self):
+        self.hours += 1
+        return 3600.0 * self.hours
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_the_hours_end_a_run_as_its_end_would(tmp_path, monkeypatch, caplog, numbered):
+    monkeypatch.setattr(trainer_module, "time", Clock())
+    caplog.set_level(logging.INFO)
+    evaluation = Evaluation(data=FakeEvaluationData())
+    memory = Memory()
+    options = {"numbered": numbered, "evaluation": evaluation, "writers": [memory]}
+    progress = make_trainer(tmp_path, max_hours=4, **options).run()
+    assert progress.step == 3 and "max_hours are over; the run ends after update 3" in caplog.text
+    assert folders(tmp_path) == ["out-3" if numbered else "out"]
+    assert [step for step, figures in memory.reports if "eval/loss" in figures] == [0, 3]
+
+
+def test_after_the_hours_a_run_can_go_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_module, "time", Clock())
+    make_trainer(tmp_path, max_hours=4).run()
+    resumed = make_trainer(tmp_path, model=FakeModel(seed=5))
+    assert resumed.run(resume=tmp_path / "out-3").step == 20
+    straight = make_trainer(tmp_path / "straight")
+    straight.run()
+    assert same_weights(straight.model, resumed.model)
+
+
+def test_the_loss_before_the_first_update_is_told(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    make_trainer(tmp_path, total_steps=4, save_checkpoint_steps=2).run()
+    make_trainer(tmp_path / "again", total_steps=4).run(resume=tmp_path / "out-2")
+    first, second = [line for line in caplog.messages if line.startswith("before update")]
+    model, batch = FakeModel(), FakeStream().next()
+    losses = {n: float(s.loss_sum.detach()) for n, s in model(batch).items()}
+    tok, doc = (losses[name] / float(model.weights(batch)[name]) for name in losses)
+    found = re.fullmatch(r"before update 1: loss (\S+), tok.loss (\S+), doc.loss (\S+)", first)
+    assert [float(text) for text in found.groups()] == pytest.approx(
+        [tok + 0.5 * doc, tok, doc], abs=1e-4
+    )
+    assert second.startswith("before update 3: loss ")
+
+
+class Greedy(FakeModel):
+    """Wants too much memory in the third update."""
+
+    def forward(self, batch):
+        if len(self.updates) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().forward(batch)
+
+
+def test_a_full_memory_is_a_sentence(tmp_path):
+    memory = Memory()
+    with pytest.raises(UserError, match="out of memory in update 3; lower --batch_size"):
+        make_trainer(tmp_path, model=Greedy(), writers=[memory]).run()
+    assert memory.closed
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        SafetensorError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_a_sentence_and_the_last_checkpoint_stays(tmp_path, monkeypatch, error):
+    written = checkpoint_module.save_file
+
+    def full(tensors, path, *rest):
+        if "out-4" in str(path) and "optimizer" in str(path):
+            Path(path).write_bytes(b"half")
+            raise error
+        written(tensors, path, *rest)
+
+    monkeypatch.setattr(checkpoint_module, "save_file", full)
+    with pytest.raises(UserError, match=r"out-4 could not be written .*No space left.*whole"):
+        make_trainer(tmp_path, save_checkpoint_steps=2, keep_checkpoints=1).run()
+    assert folders(tmp_path) == ["out-2"]
+    monkeypatch.undo()
+    assert make_trainer(tmp_path).run(resume=tmp_path / "out-2").step == 20
+
+
+def test_spikes_are_watched(tmp_path, caplog):
+    class Jumping(FakeModel):
+        def on_update(self, step, total):
+            if step == 24:
+                self.loss_weights = dict.fromkeys(self.loss_weights, 1e3)
+
+    make_trainer(tmp_path, model=Jumping(), total_steps=25, max_grad_norm=0).run()
+    (line,) = [r.message for r in caplog.records]
+    assert line.startswith("the gradients of update 25 have norm ") and "'index': " in line
 
 
 class Broken(FakeModel):

@@ -57,6 +57,12 @@ class FakeModel(nn.Module):
         named = list(self.named_parameters())
         return [n for n in named if n[1].ndim > 1], [n for n in named if n[1].ndim == 1]
 
+    def hidden(self):
+        return {f"encoder.{name}" for name, _ in self.encoder.named_parameters()}
+
+    def stages(self):
+        return [{"embedding.weight"}, self.hidden()]
+
     def on_update(self, step: int, total: int) -> None:
         self.updates.append((step, total))
 

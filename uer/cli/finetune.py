@@ -10,18 +10,18 @@ from typing import Annotated, Any
 from uer.builder import Planner
 from uer.cli import team
 from uer.cli.flags import POSITIONAL, Overrides
-from uer.cli.pretrain import build_model, writers
+from uer.cli.pretrain import build_model, known_facts, writers
+from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.config import dump_yaml
 from uer.data.store import Store
 from uer.data.stream import BucketStream
-from uer.errors import ConfigError, UserError
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint
-from uer.interop.pretrained import choose_config, dialect_of, load_pretrained, require_folder
-from uer.processors.base import Processor
+from uer.errors import ConfigError
+from uer.interop.pretrained import choose_config, dialect_of, load_pretrained
+from uer.processors.base import Processor, processors
 from uer.recipe import Recipe, body_keys, read_recipe
 from uer.registry import load_plugin
 from uer.tasks.base import Examples, Task
-from uer.tokenizers.base import Tokenizer, load, read_special_tokens, tokenizers
+from uer.tokenizers.base import Tokenizer
 from uer.training import machine
 from uer.training.checkpoint import Contents
 from uer.training.evaluation import Evaluation
@@ -33,6 +33,8 @@ from uer.training.trainer import Trainer
 from uer.zoo.resolve import resolve
 
 _log = logging.getLogger(__name__)
+
+_OF_DECODER = ("decoder", "tgt_embedding", "share_embedding")
 
 
 def finetune(
@@ -46,9 +48,9 @@ def finetune(
         str | None, "configuration of the model (default: the checkpoint's, else bert/base)"
     ] = None,
     output_model_path: Annotated[str, "where to write the model"] = "models/finetuned_model.bin",
-    tokenizer: Annotated[str, "name of the tokenizer, with --vocab_path"] = "bert",
-    vocab_path: Annotated[str | None, "vocabulary (default: the checkpoint's tokenizer)"] = None,
-    do_lower_case: Annotated[bool | None, "lower the case and strip accents"] = None,
+    tokenizer: Annotated[
+        str | None, "name of the tokenizer, with its flags (default: the checkpoint's, else bert)"
+    ] = None,
     special_tokens_path: Annotated[str | None, "JSON file of special tokens by role"] = None,
     epochs_num: Annotated[int, "passes over the training rows, unless --total_steps is given"] = 3,
     allow_partial: Annotated[bool, "load what fits of a checkpoint that does not fit"] = False,
@@ -70,6 +72,7 @@ def finetune(
     if epochs_num < 1:
         raise ConfigError([f"--epochs_num {epochs_num}: must be at least 1."])
     pretrained_model_path = resolve(pretrained_model_path)
+    described, overrides = split_tokenizer(overrides)
     job, overrides = plan_task(task, overrides)
     config = choose_config(config_path, pretrained_model_path)
     recipe = task_recipe(job, config, overrides, dialect_of(pretrained_model_path))
@@ -78,12 +81,10 @@ def finetune(
     chosen = Settings(**given)
     together = team.gather(launch, chosen)
     machine.seed_everything(chosen.seed)
-    made = choose_tokenizer(
-        tokenizer, vocab_path, do_lower_case, special_tokens_path, pretrained_model_path
-    )
+    made = choose_tokenizer(tokenizer, special_tokens_path, described, pretrained_model_path)
     train = job.read(train_path, {}, labelled=True)
     labels = job.facts(train)
-    facts = {**made.facts(), **labels}
+    facts = known_facts({"src": made}, recipe, labels)
     model = build_model(recipe, facts)
     if pretrained_model_path is not None:
         report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
@@ -98,7 +99,7 @@ def finetune(
         evaluation = Evaluation(data=dev, best_by=job.best_by, highest=job.highest)
     test = None if test_path is None else job.read(test_path, facts, labelled=True)
     contents = Contents(
-        config=dump_yaml({**recipe.config, "task": task, "facts": labels}),
+        config=dump_yaml({**recipe.config, "task": task, "facts": {**recipe.facts, **labels}}),
         save_tokenizer=made.save,
     )
     Trainer(
@@ -133,55 +134,23 @@ def plan_task(name: str, overrides: Mapping[str, Any]) -> tuple[Task, dict[str, 
 
 
 def task_recipe(
-    task: Task, config: str | Path, overrides: Mapping[str, Any], dialect: Any
+    task: Task, config: str | Path | Mapping[str, Any], overrides: Mapping[str, Any], dialect: Any
 ) -> Recipe:
     """A model's configuration with the task's head and data processor."""
     base = read_recipe(config, dialect=dialect)
-    body = body_keys(base.config, task.target)
+    kept = base.config
+    if "tgt.ids" not in processors.get(task.processor).provides:
+        # There is nothing for a decoder to read; the encoder is fine-tuned alone.
+        kept = {key: kept[key] for key in kept if key not in _OF_DECODER}
+    body = body_keys(kept, task.target)
     body |= {"target": [task.target], "data_processor": task.processor}
+    if "vocab_size" in base.facts:
+        body["facts"] = {"vocab_size": base.facts["vocab_size"]}
     if "dialect" in base.config:
         body["dialect"] = base.config["dialect"]
     for note in base.notes:
         _log.info(note)
-    return read_recipe(None, {**body, **overrides})
-
-
-def choose_tokenizer(
-    name: str,
-    vocab_path: str | None,
-    do_lower_case: bool | None,
-    special_tokens_path: str | None,
-    checkpoint: str | None,
-) -> Tokenizer:
-    """The checkpoint's tokenizer, or the one that the flags describe.
-
-    Raises:
-        UserError: neither is there, or they differ.
-    """
-    own = None
-    if checkpoint is not None and not is_legacy_checkpoint(checkpoint):
-        own = load(require_folder(checkpoint) / "tokenizer")
-    if vocab_path is None:
-        if own is None:
-            raise UserError("--vocab_path is needed: no checkpoint brings its tokenizer along.")
-        return own
-    config: dict[str, Any] = {"tokenizer": name, "vocab_path": vocab_path}
-    if do_lower_case is not None:
-        config["do_lower_case"] = do_lower_case
-    if special_tokens_path is not None:
-        config["special_tokens"] = read_special_tokens(special_tokens_path)
-    planner = Planner(config, "command line")
-    plan = planner.choice("tokenizer", Tokenizer)
-    planner.finish()
-    assert plan is not None, tokenizers
-    made = plan.build()
-    if own is not None and made.fingerprint() != own.fingerprint():
-        raise UserError(
-            f"{checkpoint} was trained with the tokenizer '{own.kind}' of {own.vocab_size} tokens, "
-            f"the flags describe '{made.kind}' of {made.vocab_size} tokens, and the two differ; "
-            "leave --tokenizer, --vocab_path and --do_lower_case out to use the checkpoint's."
-        )
-    return made
+    return read_recipe(body, overrides)
 
 
 def make_store(tokenizer: Tokenizer, examples: Examples) -> Store:

@@ -58,6 +58,8 @@ REFUSED = {
         "there is no tensor parallelism; leave the flag out, and use --engine fsdp or "
         "--deepspeed --enable_zero3 for a model that does not fit into one device",
     ),
+    "deepspeed": ("false", "only training runs with DeepSpeed; leave its flags out"),
+    "fp16": ("false", "the arithmetic is chosen with --precision; leave the flag out"),
 }
 
 

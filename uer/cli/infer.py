@@ -9,21 +9,20 @@ from typing import Annotated, Any
 
 from uer.cli.finetune import (
     build_processor,
-    choose_tokenizer,
     make_store,
     plan_task,
     task_recipe,
 )
 from uer.cli.flags import POSITIONAL, Overrides
 from uer.cli.outputs import require_file_place
+from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.errors import UserError
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint
-from uer.interop.pretrained import dialect_of, load_pretrained, require_folder
+from uer.interop.pretrained import choose_config, dialect_of, load_pretrained
 from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugin
 from uer.tasks.base import Task
 from uer.training import machine
-from uer.training.checkpoint import MARKER
 from uer.training.predict import predict
 from uer.training.settings import Precision
 from uer.zoo.resolve import resolve
@@ -38,9 +37,9 @@ def infer(
     test_path: Annotated[str, "rows to predict"],
     prediction_path: Annotated[str, "file to write predictions to"],
     config_path: Annotated[str | None, "configuration (default: the checkpoint's)"] = None,
-    tokenizer: Annotated[str, "name of the tokenizer, with --vocab_path"] = "bert",
-    vocab_path: Annotated[str | None, "vocabulary (default: the checkpoint's tokenizer)"] = None,
-    do_lower_case: Annotated[bool | None, "lower the case and strip accents"] = None,
+    tokenizer: Annotated[
+        str | None, "name of the tokenizer, with its flags (default: the checkpoint's, else bert)"
+    ] = None,
     special_tokens_path: Annotated[str | None, "JSON file of special tokens by role"] = None,
     labels_num: Annotated[int | None, "classes (default: what the checkpoint says)"] = None,
     batch_size: Annotated[int, "rows of a batch"] = 64,
@@ -61,13 +60,12 @@ def infer(
         raise UserError(f"--batch_size {batch_size}: must be at least 1.")
     require_file_place(prediction_path, flag="prediction_path", inputs=[test_path])
     load_model_path = resolve(load_model_path)
+    described, overrides = split_tokenizer(overrides)
     job, overrides = plan_task(task, overrides)
     recipe = _recipe(job, task, load_model_path, config_path, overrides)
     prepared = machine.prepare(device, precision, threads)
     _log.info(prepared.line())
-    made = choose_tokenizer(
-        tokenizer, vocab_path, do_lower_case, special_tokens_path, load_model_path
-    )
+    made = choose_tokenizer(tokenizer, special_tokens_path, described, load_model_path)
     facts = {**made.facts(), **_labels(recipe.facts, labels_num, load_model_path)}
     model = recipe.model.build(facts).to(prepared.device)
     report = load_pretrained(model, load_model_path)
@@ -99,7 +97,7 @@ def _recipe(
                 "model; give --config_path."
             )
         return task_recipe(task, config_path, overrides, dialect_of(checkpoint))
-    recipe = read_recipe(require_folder(checkpoint) / MARKER, overrides)
+    recipe = read_recipe(choose_config(None, checkpoint), overrides)
     trained_for = recipe.config.get("task")
     if trained_for != name:
         what = f"was trained for the task '{trained_for}'" if trained_for else "is pre-trained only"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,20 +16,27 @@ from uer.batch import Batch
 from uer.cli.flags import POSITIONAL, Overrides
 from uer.data.stream import TextStream
 from uer.errors import ConfigError
+from uer.interop.huggingface.folders import is_foreign
+from uer.interop.huggingface.source import CONFIG
+from uer.interop.pretrained import checkpoint_config, checkpoint_tokenizer
 from uer.model import Model
 from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugin
-from uer.training.cost import cost
+from uer.training.checkpoint import MANIFEST
+from uer.training.cost import Cost, cost
 
 _SPECIAL = {"pad_id": 0, "unk_id": 1, "cls_id": 2, "sep_id": 3, "mask_id": 4}
+_SENTINELS = 100  # the last tokens of the vocabulary, as T5 has them
 _BYTES = 4  # of a float32
 
 
 def inspect_model(
     *,
-    config: Annotated[str, "configuration: a file, or a name such as bert/base", POSITIONAL],
+    config: Annotated[
+        str, "configuration: a file, a name such as bert/base, or a checkpoint's folder", POSITIONAL
+    ],
     vocab_size: Annotated[
-        int | None, "tokens of the vocabulary (default: what the configuration's `about` says)"
+        int | None, "tokens of the vocabulary (default: what the configuration or checkpoint says)"
     ] = None,
     labels_num: Annotated[int, "classes of a classifier"] = 2,
     batch_size: Annotated[int, "rows of a batch"] = 32,
@@ -46,25 +54,49 @@ def inspect_model(
     for name, value in (("batch_size", batch_size), ("labels_num", labels_num), ("depth", depth)):
         if value < 1:
             raise ConfigError([f"--{name} {value}: must be at least 1."])
-    recipe = read_recipe(config, overrides)
+    recipe = read_recipe(_described(config), overrides)
     facts = _facts(recipe, vocab_size, labels_num)
     with torch.device("meta"):
         model = recipe.model.build(facts)
     sys.stdout.write("\n".join([*_table(model, depth), "", *_totals(model), ""]))
-    if recipe.processor is None or not model.objectives:
-        sys.stdout.write("no data processor or no target: work and memory are not known.\n")
-        return
-    batch = _text(recipe, facts, batch_size, model.packable)
-    sys.stdout.write("\n".join([*_costs(model, batch), ""]))
+    body = recipe.processor is None or not model.objectives
+    if body:
+        sys.stdout.write("No data processor or no target; so much takes the rest of it:\n")
+        batch = _rows_of_text(model, batch_size)
+    else:
+        batch = _text(recipe, facts, batch_size, model.packable)
+    sys.stdout.write("\n".join([*_costs(model, batch, body=body), ""]))
+
+
+def _described(config: str) -> str | dict[str, Any]:
+    """What to read: of a checkpoint's folder, whoever wrote it, what it says about itself."""
+    folder = Path(config)
+    if folder.name == CONFIG and is_foreign(folder.parent):
+        folder = folder.parent
+    if not is_foreign(folder) and not (folder / MANIFEST).is_file():
+        return config
+    found = checkpoint_config(folder)
+    facts = found.get("facts") or {}
+    if "vocab_size" not in facts:
+        tokenizer = checkpoint_tokenizer(folder)
+        facts = {**facts, "vocab_size": tokenizer.vocab_size if tokenizer else None}
+    return {**found, "facts": facts}
 
 
 def _facts(recipe: Recipe, vocab_size: int | None, labels_num: int) -> dict[str, Any]:
-    size = vocab_size or (recipe.config.get("about") or {}).get("vocab_size")
+    about = recipe.config.get("about") or {}
+    size = vocab_size or recipe.facts.get("vocab_size") or about.get("vocab_size")
     if size is None:
-        raise ConfigError(["--vocab_size is needed: the configuration's `about` does not say it."])
+        raise ConfigError(["--vocab_size is needed: the configuration does not say it."])
     if size <= len(_SPECIAL):
         raise ConfigError([f"--vocab_size {size}: must be more than {len(_SPECIAL)}."])
-    known = {"labels_num": labels_num, **_SPECIAL, "special_ids": sorted(_SPECIAL.values())}
+    sentinels = list(range(size - min(_SENTINELS, size // 4), size))
+    known = {
+        "labels_num": labels_num,
+        **_SPECIAL,
+        "sentinel_ids": sentinels,
+        "special_ids": [*sorted(_SPECIAL.values()), *sentinels],
+    }
     return {**known, **recipe.facts, "vocab_size": size}
 
 
@@ -100,6 +132,9 @@ def _totals(model: Model) -> list[str]:
 
 # ------------------------------------------------------------------------------ work, memory
 
+_LENGTH = 128  # of a row, where no data processor says it
+_IN_TWO = ("pairs", "instructions", "labelled")  # corpora of two texts a document
+
 
 @dataclass
 class _Side:
@@ -115,7 +150,7 @@ class _Side:
 
 @dataclass
 class _Store:
-    """Documents of two sentences, which every text processor reads."""
+    """Documents of sentences, which every text processor reads."""
 
     sides: Mapping[str, _Side]
     columns: Mapping[str, np.ndarray]
@@ -127,11 +162,14 @@ class _Store:
 def _text(recipe: Recipe, facts: Mapping[str, Any], batch_size: int, packable: bool) -> Batch:
     assert recipe.processor is not None
     processor = recipe.processor.build(facts)
-    documents, sentence = 4 * batch_size, max(2, processor.seq_length // 2)
+    # Two texts that belong together are half a row long each, a sentence an eighth.
+    sentences, share = (2, 2) if processor.corpus in _IN_TWO else (32, 8)
+    documents, length = 4 * batch_size, max(1, (processor.seq_length - 3) // share)
     random = np.random.default_rng(0)
-    tokens = random.integers(len(_SPECIAL), facts["vocab_size"], 2 * documents * sentence)
-    offsets = np.arange(2 * documents + 1)
-    side = _Side(tokens.astype(np.uint32), offsets * sentence, offsets[::2])
+    ordinary = facts["sentinel_ids"][0] if facts["sentinel_ids"] else facts["vocab_size"]
+    tokens = random.integers(len(_SPECIAL), ordinary, sentences * documents * length)
+    offsets = np.arange(sentences * documents + 1)
+    side = _Side(tokens.astype(np.uint32), offsets * length, offsets[::sentences])
     stream = TextStream(
         _Store({"src": side}, {"label": np.zeros(documents, np.int64)}),
         processor,
@@ -143,19 +181,50 @@ def _text(recipe: Recipe, facts: Mapping[str, Any], batch_size: int, packable: b
     return stream.next()
 
 
-def _costs(model: Model, batch: Batch) -> list[str]:
-    tokens, rows = batch.tokens(), batch["src.ids"].shape
-    flops, held = cost(model, batch)
+def _rows_of_text(model: Model, batch_size: int) -> Batch:
+    """Full rows for every side that the model reads, without labels."""
+    streams = len(model.embedding.output_sizes)
+    sides = [f"src.{number}" for number in range(streams)] or ["src"]
+    sides += ["tgt"] if model.decoder is not None else []
+    shape = (batch_size, min(_LENGTH, model.max_seq_length or _LENGTH))
+    ids = {f"{side}.ids": torch.zeros(shape, dtype=torch.int64) for side in sides}
+    lengths = {f"{side}.length": torch.full(shape[:1], shape[1]) for side in sides}
+    return Batch({**ids, **lengths})
+
+
+def _costs(model: Model, batch: Batch, *, body: bool) -> list[str]:
+    needed = cost(model, batch, body=body)
+    held = needed.activations
     weights = _BYTES * _count(model)
     trained = _BYTES * sum(p.numel() for p in model.parameters() if p.requires_grad)
     return [
-        f"batch       {rows[0]} rows of {rows[1]}, {tokens:,} real tokens",
-        f"work        {flops / tokens:,.0f} floating-point operations a token, forward + backward",
+        f"batch       {_rows(batch)}",
+        f"work        {_work(needed, batch)}, forward + backward",
         f"memory      {_mib(weights + 3 * trained + held)} in float32:",
         f"            {_mib(weights)} weights + {_mib(trained)} gradients + {_mib(2 * trained)} "
         f"AdamW + about {_mib(held)} activations",
         "            (activations: what the innermost modules return, for the backward pass)",
     ]
+
+
+def _rows(batch: Batch) -> str:
+    """How wide the rows of every side are, and how much of them is text."""
+    shapes = [ids.shape for name, ids in batch.items() if name.endswith(".ids")]
+    widths = " + ".join(str(width) for _, width in shapes)
+    return f"{shapes[0][0]} rows of {widths}, {batch.tokens():,} real tokens"
+
+
+def _work(needed: Cost, batch: Batch) -> str:
+    """Per token; with a decoder, what a token costs depends on the side it stands on."""
+    target = int(batch["tgt.length"].sum()) if "tgt.length" in batch else 0
+    source = batch.tokens() - target
+    if not target:
+        return f"{needed.flops / source:,.0f} floating-point operations a token"
+    encoder = needed.flops * needed.encoder_share
+    return (
+        f"{encoder / source:,.0f} floating-point operations a source token, "
+        f"{(needed.flops - encoder) / target:,.0f} a target token"
+    )
 
 
 def _mib(size: float) -> str:

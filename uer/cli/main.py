@@ -22,10 +22,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "pretrain": ("uer.cli.pretrain", "pretrain", "pre-train a model on a data set"),
     "finetune": ("uer.cli.finetune", "finetune", "train a model for a task: uer finetune TASK"),
     "infer": ("uer.cli.infer", "infer", "predict with a trained model: uer infer TASK"),
+    "convert": ("uer.cli.convert", "convert", "turn a checkpoint into another kind"),
     "vocab": ("uer.cli.vocab", "vocab", "build a vocabulary from a corpus"),
     "list": ("uer.cli.list", "list_parts", "name the parts a configuration can choose"),
     "explain": ("uer.cli.explain", "explain", "show a part's parameters: uer explain NAME"),
     "inspect": ("uer.cli.inspect", "inspect_model", "show an assembled model: uer inspect CONFIG"),
+    "doctor": ("uer.cli.doctor", "doctor", "say what works on this machine"),
     "zoo": ("uer.cli.zoo", "zoo", "list and fetch public models: uer zoo list"),
 }
 TRAINING = ("pretrain", "finetune")  # commands that several processes can share

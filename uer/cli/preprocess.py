@@ -10,7 +10,9 @@ from tqdm import tqdm
 
 from uer.builder import Plan, Planner
 from uer.cli.flags import Overrides
-from uer.data.preprocess import Summary, Words
+from uer.cli.tokenizer import DEFAULT, make_tokenizer, side_facts
+from uer.data.block_encoder import Words
+from uer.data.preprocess import Summary
 from uer.data.preprocess import preprocess as run
 from uer.errors import ConfigError
 from uer.files import require_writable
@@ -30,44 +32,104 @@ def preprocess(
         str, "what instances will be made; decides the corpus format"
     ] = "bert",
     processes_num: Annotated[int, "processes that tokenise; the result does not depend on it"] = 1,
-    words: Annotated[Words, "who says where words start, for whole-word masking"] = "tokenizer",
+    words: Annotated[
+        Words | None,
+        "who says where words start, for whole-word masking (default: the tokenizer; jieba with "
+        "--whole_word_masking)",
+    ] = None,
     tokenizer: Annotated[str, "name of the tokenizer"] = "bert",
     special_tokens_path: Annotated[str | None, "JSON file of special tokens by role"] = None,
+    tgt_tokenizer: Annotated[
+        str | None, "tokenizer of the target side (default: the source's serves)"
+    ] = None,
+    tgt_vocab_path: Annotated[str | None, "its vocabulary"] = None,
+    tgt_merges_path: Annotated[str | None, "its merges"] = None,
+    tgt_spm_model_path: Annotated[str | None, "its sentencepiece model"] = None,
+    tgt_do_lower_case: Annotated[bool | None, "it lowers the case and strips accents"] = None,
+    tgt_special_tokens_path: Annotated[str | None, "JSON file of its special tokens"] = None,
+    json_format_corpus: Annotated[
+        bool, 'each line of a corpus of documents is a JSON object {"text": "…"}'
+    ] = False,
     plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
     overrides: Overrides,
 ) -> None:
     """Tokenise a corpus into a data set that any text objective can be trained on.
 
-    Corpus formats: bert reads a sentence per line and a blank line between documents, mlm and lm a
-    document per line, cls lines of label<TAB>text[<TAB>second text].
+    Corpus formats: bert, albert, bart and gsg read a sentence per line and a blank line between
+    documents; mlm, mpnet, lm, bilm, t5, ul2 and prophetnet a document per line; cls and cls_mlm
+    lines of label<TAB>text[<TAB>second text]; mt and prefixlm lines of text<TAB>target text;
+    llm_pretrain JSON lines {"text"}; llm_sft JSON lines {"instruction", "input", "output"}.
     """
     for file in plugin or ():
         load_plugin(file)
+    if words is None:
+        # What the predecessors call whole words are jieba's.
+        words = "jieba" if overrides.get("whole_word_masking") else "tokenizer"
     config = {"tokenizer": tokenizer, "data_processor": data_processor, **overrides}
     if special_tokens_path is not None:
         config["special_tokens"] = read_special_tokens(special_tokens_path)
     if processes_num < 1:
         raise ConfigError([f"processes_num: {processes_num} is not positive."])
-    tokens, instances = plan_data(config)
+    tokens, instances, options = plan_data(config)
     made: Tokenizer = tokens.build()
-    instances.build(made.facts())  # a processor that refuses its values does so now
+    described = {
+        "vocab_path": tgt_vocab_path,
+        "merges_path": tgt_merges_path,
+        "spm_model_path": tgt_spm_model_path,
+        "do_lower_case": tgt_do_lower_case,
+    }
+    target = _tgt_tokenizer(tgt_tokenizer, tgt_special_tokens_path, described)
+    if target is not None and not instances.part.two_tokenizers:
+        raise ConfigError(
+            [f"the processor '{instances.name}' has no target side; leave --tgt_… out."]
+        )
+    # A processor that refuses its values does so now.
+    instances.build(side_facts(made, target))
     require_writable(dataset_path, "meta.json")
     with tqdm(unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
         summary = run(
             corpus_path,
             dataset_path,
             tokenizer=made,
-            corpus_format=instances.part.corpus,
+            tgt_tokenizer=target,
+            corpus_format=_corpus_format(instances, json_format_corpus),
             processes=processes_num,
             words=words,
-            processor={"name": instances.name, "options": instances.values},
+            processor={"name": instances.name, "options": options},
             on_progress=lambda so_far: _advance(bar, so_far),
         )
     _report(summary, dataset_path)
 
 
-def plan_data(config: dict[str, Any]) -> tuple[Plan[Tokenizer], Plan[Processor]]:
-    """Plans of the tokenizer and of the data processor.
+def _tgt_tokenizer(
+    name: str | None, special_tokens_path: str | None, described: dict[str, Any]
+) -> Tokenizer | None:
+    """The target side's own tokenizer, if one of its flags is given."""
+    given = {key: value for key, value in described.items() if value is not None}
+    if name is None and special_tokens_path is None and not given:
+        return None
+    source = "command line, without tgt_"
+    return make_tokenizer(name or DEFAULT, special_tokens_path, given, source)
+
+
+def _corpus_format(instances: Plan[Processor], json_lines: bool) -> str:
+    own = instances.part.corpus
+    if not json_lines or own == "jsonl":
+        return own
+    if own != "lines":
+        raise ConfigError(
+            [
+                f"json_format_corpus: the processor '{instances.name}' does not read documents; "
+                "leave the flag out."
+            ]
+        )
+    return "jsonl"
+
+
+def plan_data(
+    config: dict[str, Any],
+) -> tuple[Plan[Tokenizer], Plan[Processor], dict[str, Any]]:
+    """Plans of the tokenizer and of the data processor, and the keys that the latter asked for.
 
     Raises:
         ConfigError: everything that is wrong with the keys.
@@ -77,10 +139,12 @@ def plan_data(config: dict[str, Any]) -> tuple[Plan[Tokenizer], Plan[Processor]]
         _log.info(note)
     planner = Planner(config, "command line")
     tokens = planner.choice("tokenizer", Tokenizer)
+    others = planner.asked() | {"data_processor"}
     instances = planner.choice("data_processor", Processor)
     planner.finish()
     assert tokens is not None and instances is not None
-    return tokens, instances
+    options = {key: config[key] for key in config if key in planner.asked() - others}
+    return tokens, instances, options
 
 
 def _advance(bar: Any, summary: Summary) -> None:
@@ -100,5 +164,10 @@ def _report(summary: Summary, dataset_path: str) -> None:
         summary.seconds,
         rate,
     )
+    if summary.halved_pairs:
+        _log.info(
+            "%d pairs are not in it because one of their texts gave no token.",
+            summary.halved_pairs,
+        )
     if summary.empty_sentences:
         _log.info("%d sentences gave no token and are not in it.", summary.empty_sentences)

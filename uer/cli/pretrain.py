@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,26 +12,28 @@ import torch
 
 from uer.cli import team
 from uer.cli.flags import Overrides
-from uer.config import dump_yaml
+from uer.cli.tokenizer import require_vocabulary, side_facts, split_tokenizer, tokenizer_keys
+from uer.config import dump_yaml, load_config
 from uer.data.store import Store
+from uer.data.store_meta import tokenizer_folder
 from uer.data.stream import Packing, TextStream
 from uer.errors import ConfigError, DataError, UserError
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint
 from uer.interop.pretrained import (
     choose_config,
     dialect_of,
     load_pretrained,
-    require_folder,
+    trained_with,
 )
 from uer.model import Model
 from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugin
-from uer.tokenizers.base import Tokenizer, load, read_vocabulary
+from uer.tokenizers.base import Tokenizer
 from uer.training import machine
 from uer.training.checkpoint import Contents
 from uer.training.cost import cost, peak_flops
 from uer.training.evaluation import Evaluation
 from uer.training.launch import Launch
+from uer.training.length import with_length
 from uer.training.processes import Processes
 from uer.training.progress import JsonLines, Meter, TensorBoard, Writer
 from uer.training.settings import Settings
@@ -38,6 +41,9 @@ from uer.training.trainer import Trainer
 from uer.zoo.resolve import resolve
 
 _log = logging.getLogger(__name__)
+
+# The data set carries its tokenizer; what describes one was given to preprocess.py.
+_OF_TOKENIZER = ("tokenizer", "special_tokens_path", "json_format_corpus")
 
 
 def pretrain(
@@ -49,13 +55,14 @@ def pretrain(
     pretrained_model_path: Annotated[str | None, "checkpoint to start from"] = None,
     resume_from_checkpoint: Annotated[str | None, "checkpoint of this run to go on from"] = None,
     eval_dataset_path: Annotated[str | None, "data set to evaluate on"] = None,
+    epochs: Annotated[int | None, "passes over the data to train for"] = None,
+    max_tokens: Annotated[int | None, "tokens of the source side to train on"] = None,
     packing: Annotated[
         Packing, "documents share rows unseen by each other, joined, or have their own (off)"
     ] = "documents",
     labels_num: Annotated[
         int | None, "classes of target cls (default: counted in the data)"
     ] = None,
-    vocab_path: Annotated[str | None, "vocabulary the data set must have been made with"] = None,
     allow_partial: Annotated[bool, "load what fits of a checkpoint that does not fit"] = False,
     log_path: Annotated[str | None, "file for reports as JSON lines"] = None,
     tensorboard_path: Annotated[str | None, "folder for TensorBoard"] = None,
@@ -67,22 +74,26 @@ def pretrain(
     """Pre-train a model on a data set.
 
     The configuration chooses the parts, the data set carries the tokenizer. Checkpoints are
-    folders `<output_model_path>-<step>`, and there is always one at the end.
+    folders `<output_model_path>-<step>`, and there is always one at the end. Of --total_steps,
+    --epochs and --max_tokens the first that is reached ends the run.
     """
     for file in plugin or ():
         load_plugin(file)
     pretrained_model_path = resolve(pretrained_model_path)
     store = Store.open(dataset_path)
-    tokenizer = _tokenizer(store, vocab_path, dataset_path)
+    tokenizers, overrides = _tokenizers(store, overrides, dataset_path)
     if pretrained_model_path is not None and not allow_partial:
-        _require_trained_with(tokenizer, pretrained_model_path)
+        _require_trained_with(tokenizers, pretrained_model_path)
     if resume_from_checkpoint is not None:
-        _require_trained_with(tokenizer, resume_from_checkpoint)
+        _require_trained_with(tokenizers, resume_from_checkpoint)
+    config = choose_config(config_path, resume_from_checkpoint or pretrained_model_path)
+    made_for = _made_for(store)
+    if config_path is None and resume_from_checkpoint is None and pretrained_model_path is not None:
+        # Of what the checkpoint was trained for, only what the new objectives ask for is kept.
+        own = config if isinstance(config, Mapping) else load_config(config)
+        config, made_for = None, {**made_for, **own}
     recipe = read_recipe(
-        choose_config(config_path, resume_from_checkpoint or pretrained_model_path),
-        _without_tokenizer(overrides),
-        defaults=_made_for(store),
-        dialect=dialect_of(pretrained_model_path),
+        config, overrides, defaults=made_for, dialect=dialect_of(pretrained_model_path)
     )
     for note in recipe.notes:
         _log.info(note)
@@ -90,17 +101,23 @@ def pretrain(
     together = team.gather(launch, chosen)
     machine.seed_everything(chosen.seed)
     labels = _labels(store, dataset_path, labels_num)
-    facts = {**tokenizer.facts(), **recipe.facts, **labels}
+    facts = known_facts(tokenizers, recipe, labels)
+    source, target = tokenizers["src"], tokenizers.get("tgt")
     model = build_model(recipe, facts)
     if pretrained_model_path is not None:
         report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
         _log.info("%s: %s", pretrained_model_path, report.line())
     stream = _stream(store, recipe, model, chosen, packing, facts, together.processes)
     _log.info("%s: %s", dataset_path, _figures(stream.report()))
+    steps_given = "total_steps" in {**recipe.settings, **settings}
+    chosen = with_length(
+        chosen, stream, steps_given=steps_given, epochs=epochs, max_tokens=max_tokens
+    )
     evaluation = None
     if eval_dataset_path is not None:
         held_out = Store.open(eval_dataset_path)
-        held_out.require_tokenizer(tokenizer)
+        for side, tokenizer in tokenizers.items():
+            held_out.require_tokenizer(tokenizer, side)
         _labels(held_out, eval_dataset_path, facts.get("labels_num"))
         evaluation = Evaluation(
             data=_stream(held_out, recipe, model, chosen, packing, facts, together.processes)
@@ -113,7 +130,11 @@ def pretrain(
         optimizer=recipe.optimizer.build(),
         schedule=recipe.schedule.build(chosen.facts()),
         engine=together.engine(chosen),
-        contents=Contents(config=dump_yaml(config), save_tokenizer=tokenizer.save),
+        contents=Contents(
+            config=dump_yaml(config),
+            save_tokenizer=source.save,
+            save_tgt_tokenizer=target.save if target else None,
+        ),
         evaluation=evaluation,
         writers=writers(log_path, tensorboard_path, together.processes),
         meter=_meter(recipe, facts, stream, together),
@@ -129,7 +150,12 @@ def build_model(recipe: Recipe, facts: Mapping[str, Any]) -> Model:
     """
     model = recipe.model.build(facts)
     if not model.objectives:
-        raise ConfigError(["target: the configuration names none, so there is nothing to train."])
+        raise ConfigError(
+            [
+                "target: the configuration names none, so there is nothing to train; choose one "
+                "with --target (clr for a dual model), or fine-tune the architecture for a task."
+            ]
+        )
     parameters = sum(parameter.numel() for parameter in model.parameters())
     _log.info("model of %s parameters: %s", f"{parameters:,}", ", ".join(model.objectives))
     return model
@@ -149,35 +175,75 @@ def writers(
     return found
 
 
-def _tokenizer(store: Store, vocab_path: str | None, dataset_path: str) -> Tokenizer:
-    """The data set's tokenizer; a vocabulary given besides must be the same."""
-    tokenizer = store.tokenizer()
-    if vocab_path is not None and read_vocabulary(vocab_path) != tokenizer.vocabulary:
+def _tokenizers(
+    store: Store, overrides: Mapping[str, Any], dataset_path: str
+) -> tuple[dict[str, Tokenizer], dict[str, Any]]:
+    """The data set's tokenizers by side, and the flags that describe none of them."""
+    of_source, left = split_tokenizer(overrides)
+    of_target = {f"tgt_{key}": key for key in (*tokenizer_keys(), *_OF_TOKENIZER)}
+    described = {
+        "src": {**of_source, **{key: left[key] for key in _OF_TOKENIZER if key in left}},
+        "tgt": {of_target[key]: value for key, value in left.items() if key in of_target},
+    }
+    left = {
+        key: value
+        for key, value in left.items()
+        if key not in of_target and key not in _OF_TOKENIZER
+    }
+    found = {}
+    for side in store.sides:
+        found[side] = store.tokenizer(side)
+        flags, _ = split_tokenizer(described[side])
+        kind, prefix = described[side].get("tokenizer"), "" if side == "src" else f"{side}_"
+        require_vocabulary(found[side], kind, flags, dataset_path, prefix)
+    return found, left
+
+
+def _require_trained_with(tokenizers: Mapping[str, Tokenizer], checkpoint: str) -> None:
+    """Weights belong to tokens; a file of the predecessors says nothing about them."""
+    if "tgt" not in tokenizers and (Path(checkpoint) / tokenizer_folder("tgt")).is_dir():
         raise UserError(
-            f"{dataset_path} was made with another vocabulary than {vocab_path}; leave "
-            "--vocab_path out to use the data set's own, or preprocess the corpus again."
+            f"{checkpoint} was trained with a tokenizer of its own for the target side, the data "
+            "set has none; preprocess the corpus with the --tgt_… flags of its data, or start from "
+            "its weights with --pretrained_model_path and --allow_partial."
         )
-    return tokenizer
+    for side, tokenizer in tokenizers.items():
+        own = trained_with(checkpoint, tokenizer, side)
+        if own is not None:
+            which = "target tokenizer" if side == "tgt" else "tokenizer"
+            raise UserError(
+                f"{checkpoint} was trained with the {which} '{own.kind}' of {own.vocab_size} "
+                f"tokens, the data set was made with '{tokenizer.kind}' of {tokenizer.vocab_size} "
+                "tokens, and the two differ; preprocess the corpus with the vocabulary of "
+                f"{checkpoint}, or start from its weights with --pretrained_model_path and "
+                "--allow_partial."
+            )
 
 
-def _require_trained_with(tokenizer: Tokenizer, checkpoint: str) -> None:
-    """Equally many tokens are not the same tokens; a file of the predecessors says nothing."""
-    if is_legacy_checkpoint(checkpoint):
-        return
-    own = load(require_folder(checkpoint) / "tokenizer")
-    if own.fingerprint() != tokenizer.fingerprint():
+def known_facts(
+    tokenizers: Mapping[str, Tokenizer], recipe: Recipe, labels: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What is known before a model is built; what a checkpoint knows of its tables counts.
+
+    Args:
+        tokenizers: by side.
+        recipe: of the model; carries what the checkpoint knows.
+        labels: what the data tell about their classes.
+
+    Raises:
+        UserError: the tokenizer has tokens that the word table has no rows for.
+    """
+    decodes = recipe.model.parts.get("decoder") is not None
+    source = tokenizers["src"]
+    told = side_facts(source, tokenizers.get("tgt"), decodes=decodes)
+    facts = {**told, **recipe.facts, **labels}
+    if facts["vocab_size"] < source.vocab_size:
         raise UserError(
-            f"{checkpoint} was trained with the tokenizer '{own.kind}' of {own.vocab_size} tokens, "
-            f"the data set was made with '{tokenizer.kind}' of {tokenizer.vocab_size} tokens, and "
-            f"the two differ; preprocess the corpus with the vocabulary of {checkpoint}/tokenizer, "
-            "or start from its weights with --pretrained_model_path and --allow_partial."
+            f"the checkpoint has {facts['vocab_size']} word vectors, the tokenizer "
+            f"{source.vocab_size} tokens; enlarge it with `uer convert --resize_vocab_to "
+            f"{source.vocab_size}`."
         )
-
-
-def _without_tokenizer(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The data set carries its tokenizer; flags that describe one were given to preprocess.py."""
-    described = ("tokenizer", "do_lower_case")
-    return {key: value for key, value in overrides.items() if key not in described}
+    return facts
 
 
 def _made_for(store: Store) -> dict[str, Any]:
@@ -242,6 +308,8 @@ def _meter(
     with torch.device("meta"):
         model = recipe.model.build(facts)
     batch = next(stream.once())
+    if not batch.tokens():  # a filler: there are fewer rows than processes
+        return Meter()
     needed = cost(model, batch).flops / batch.tokens()
     of_one = peak_flops(together.machine.device, together.machine.precision)
     return Meter(needed, of_one * together.processes.world)

@@ -7,6 +7,7 @@ A field that would say nothing is left out (see `uer.batch` for what its absence
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,25 +25,35 @@ class Rows(NamedTuple):
 
     Args:
         counts: [B] instances of each row, in order.
-        width: tokens of a row; None: as long as the longest row of the batch.
+        widths: tokens of a row by side; a side without: as long as its longest row in the batch.
         packing: whether the instances of a row see each other (``joined``) or not.
     """
 
     counts: Ints
-    width: int | None
+    widths: Mapping[str, int]
     packing: Packing
 
 
 _EACH = ("first", "length")  # one entry per document
 
 
-def collate(prepared: Prepared, rows: Rows, *, pad_id: int, labelled: bool = True) -> Batch:
+def collate(
+    prepared: Prepared,
+    rows: Rows,
+    *,
+    pad_id: int,
+    tgt_pad_id: int | None = None,
+    labelled: bool = True,
+) -> Batch:
     """Make a batch.
+
+    Every side has the same rows, so documents that belong together carry the same number.
 
     Args:
         prepared: the instances, row after row.
         rows: how they lie.
         pad_id: id at padding.
+        tgt_pad_id: id at padding of the sides that the decoder reads; None: the same.
         labelled: False leaves every target without items, for a rank that has no rows left.
 
     Returns:
@@ -51,12 +62,15 @@ def collate(prepared: Prepared, rows: Rows, *, pad_id: int, labelled: bool = Tru
     fields: dict[str, NDArray[Any]] = {}
     places = {}
     for side, ragged in prepared.sides.items():
-        places[side], own = _side(ragged, rows, pad_id)
+        pad = tgt_pad_id if tgt_pad_id is not None and side.startswith("tgt") else pad_id
+        places[side], own = _side(ragged, rows, rows.widths.get(side), pad)
         fields |= {f"{side}.{name}": value for name, value in own.items()}
     labels: dict[str, NDArray[Any]] = {}
     for target, (side, index, value) in prepared.token_labels.items():
-        labels[f"labels.{target}.index"] = places[side][index]
-        labels[f"labels.{target}.value"] = value
+        name, _, prefix = target.partition(".")
+        stem = f"labels.{name}.{prefix}_" if prefix else f"labels.{name}."
+        labels[f"{stem}index"] = places[side][index]
+        labels[f"{stem}value"] = value
     for target, value in prepared.row_labels.items():
         labels[f"labels.{target}.index"] = np.arange(len(value))
         labels[f"labels.{target}.value"] = value
@@ -67,7 +81,9 @@ def collate(prepared: Prepared, rows: Rows, *, pad_id: int, labelled: bool = Tru
     return Batch({name: torch.from_numpy(_plain(value)) for name, value in fields.items()})
 
 
-def _side(ragged: Ragged, rows: Rows, pad_id: int) -> tuple[Ints, dict[str, NDArray[Any]]]:
+def _side(
+    ragged: Ragged, rows: Rows, width: int | None, pad_id: int
+) -> tuple[Ints, dict[str, NDArray[Any]]]:
     """Lay one side out.
 
     Returns:
@@ -76,7 +92,7 @@ def _side(ragged: Ragged, rows: Rows, pad_id: int) -> tuple[Ints, dict[str, NDAr
     last = np.cumsum(rows.counts)
     starts = ragged.offsets[last - rows.counts]
     sizes = ragged.offsets[last] - starts
-    width = int(sizes.max()) if rows.width is None else rows.width
+    width = int(sizes.max()) if width is None else width
     assert sizes.max() <= width, "a row is longer than the batch is wide"
     shape = (len(sizes), width)
     place = np.arange(len(ragged.ids)) + np.repeat(np.arange(len(sizes)) * width - starts, sizes)
@@ -93,6 +109,11 @@ def _side(ragged: Ragged, rows: Rows, pad_id: int) -> tuple[Ints, dict[str, NDAr
         fields["prefix"] = laid_out(ragged.prefix, False)
     if len(place) < shape[0] * width:
         fields["validity"] = np.arange(width) < sizes[:, None]
+    if ragged.position is not None:
+        fields["position"] = laid_out(ragged.position, 0)
+    if ragged.order is not None:
+        fields["order"] = laid_out(ragged.order, 0)
+        fields["query"] = _columns(fields["order"] < 0)
     if len(ragged) > len(sizes):
         fields["first"] = place[ragged.offsets[:-1]]
         if rows.packing == "documents":
@@ -100,6 +121,14 @@ def _side(ragged: Ragged, rows: Rows, pad_id: int) -> tuple[Ints, dict[str, NDAr
             fields["document"] = laid_out(np.repeat(number, ragged.lengths()), -1)
             fields["position"] = laid_out(ragged.positions(), 0)
     return place, fields
+
+
+def _columns(wanted: NDArray[np.bool_]) -> Ints:
+    """[B, Q] columns of what is wanted [B, L] in each row, -1 behind the last."""
+    counts = wanted.sum(axis=1)
+    columns = np.full((len(wanted), int(counts.max(initial=0))), -1, np.int64)
+    columns[np.arange(columns.shape[1]) < counts[:, None]] = np.nonzero(wanted)[1]
+    return columns
 
 
 def _plain(value: NDArray[Any]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Reading corpora: fixed blocks of bytes, exact line numbers, three formats.
+"""Reading corpora: fixed blocks of bytes, exact line numbers.
 
 The work list is cut by bytes, not by the number of processes, so every number of processes sees the
 same blocks in the same order. A line belongs to the block in which it starts. Lines end at ``\\n``
@@ -7,13 +7,12 @@ or ``\\r\\n``; a last line without an end counts; a byte order mark is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from uer.errors import ConfigError, DataError, did_you_mean
+from uer.data.formats import FORMATS, Parsed, WrongLineError
+from uer.errors import DataError
 
 BLOCK_BYTES = 2 << 20
 _BOM = b"\xef\xbb\xbf"
@@ -31,43 +30,6 @@ class Block(NamedTuple):
     path: str
     start: int
     end: int
-
-
-class Parsed(NamedTuple):
-    """The text of a block.
-
-    Args:
-        texts: S sentences in their order.
-        document_starts: int64, ascending numbers (0 … S) of the sentences before which a document
-            begins; the same number may stand there more than once.
-        columns: values by name, one per document start.
-        blank_lines: how many lines held no text.
-    """
-
-    texts: list[str]
-    document_starts: np.ndarray
-    columns: dict[str, np.ndarray]
-    blank_lines: int
-
-
-class CorpusFormat(NamedTuple):
-    """How lines become documents.
-
-    Args:
-        shape: what the format expects, for people.
-        parse: turns the lines of a block into documents.
-    """
-
-    shape: str
-    parse: Callable[[list[str]], Parsed]
-
-
-class _WrongLineError(Exception):
-    """A line that does not have its format's shape; the number counts from the block's first."""
-
-    def __init__(self, number: int, message: str) -> None:
-        self.number, self.message = number, message
-        super().__init__(message)
 
 
 def cut_blocks(paths: Sequence[str | Path], block_bytes: int = BLOCK_BYTES) -> list[Block]:
@@ -117,26 +79,11 @@ def read_documents(block: Block, corpus_format: str) -> Parsed:
     lines = read_lines(block)
     try:
         return FORMATS[corpus_format].parse(lines)
-    except _WrongLineError as error:
+    except WrongLineError as error:
         line = _line_number(block.path, _read(block)[0]) + error.number
         shape = FORMATS[corpus_format].shape
         message = f"{error.message}; a corpus of format '{corpus_format}' has {shape}."
         raise DataError(message, block.path, line) from error
-
-
-def require_format(name: str) -> None:
-    """Refuse an unknown format.
-
-    Raises:
-        ConfigError: no format has this name.
-    """
-    if name not in FORMATS:
-        raise ConfigError(
-            [
-                f"no corpus format is called '{name}'{did_you_mean(name, FORMATS)} "
-                f"Known: {', '.join(FORMATS)}."
-            ]
-        )
 
 
 def _read(block: Block) -> tuple[int, bytes]:
@@ -167,62 +114,3 @@ def _line_number(path: str, position: int) -> int:
             lines += piece.count(b"\n")
             left -= len(piece)
     return lines
-
-
-def _parse_sentences(lines: list[str]) -> Parsed:
-    """One sentence per line; blank lines stand between documents."""
-    texts: list[str] = []
-    starts: list[int] = []
-    for line in lines:
-        if line.strip():
-            texts.append(line)
-        else:
-            starts.append(len(texts))
-    return Parsed(texts, np.array(starts, np.int64), {}, len(starts))
-
-
-def _parse_lines(lines: list[str]) -> Parsed:
-    """One document per line."""
-    texts = [line for line in lines if line.strip()]
-    return Parsed(texts, np.arange(len(texts)), {}, len(lines) - len(texts))
-
-
-def _parse_labelled(lines: list[str]) -> Parsed:
-    """A label, then one or two sentences."""
-    texts: list[str] = []
-    starts: list[int] = []
-    labels: list[int] = []
-    blank = 0
-    for number, line in enumerate(lines):
-        if not line.strip():
-            blank += 1
-            continue
-        label, *sentences = line.split("\t")
-        _require_labelled(number, label, sentences)
-        starts.append(len(texts))
-        labels.append(int(label))
-        texts += sentences
-    columns = {"label": np.array(labels, np.int64)}
-    return Parsed(texts, np.array(starts, np.int64), columns, blank)
-
-
-def _require_labelled(number: int, label: str, sentences: list[str]) -> None:
-    # 18 digits fit into an int64.
-    if not (label.isascii() and label.isdigit() and len(label) <= 18):
-        raise _WrongLineError(number, f"the label {label[:40]!r} is not one of 0, 1, 2, …")
-    if len(sentences) not in (1, 2):
-        raise _WrongLineError(number, f"the line has {len(sentences) + 1} fields")
-    if not all(sentence.strip() for sentence in sentences):
-        raise _WrongLineError(number, "the line has an empty text")
-
-
-FORMATS = {
-    "sentences": CorpusFormat(
-        "one sentence per line and a blank line between documents", _parse_sentences
-    ),
-    "lines": CorpusFormat("one document per line", _parse_lines),
-    "labelled": CorpusFormat(
-        "'label<TAB>text' or 'label<TAB>text<TAB>second text' in each line, without a header",
-        _parse_labelled,
-    ),
-}

@@ -107,6 +107,11 @@ class Instances:
         start: int64 [N, K] first token of each span.
         length: int32 [N, K] its tokens.
         fields: further facts by name, [N, …] each.
+        side: the side of the store that the spans lie in.
+        beside: what further sides of the model read, by their names (``tgt``), instance by
+            instance the same N; these have nothing beside them.
+        offsets: int64 [S+1] where the sentences start that the instances were made of, for
+            processors that move or select them; None where nobody asks.
     """
 
     layouts: tuple[Layout, ...]
@@ -114,9 +119,16 @@ class Instances:
     start: Ints
     length: NDArray[np.int32]
     fields: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    side: str = "src"
+    beside: Mapping[str, Instances] = field(default_factory=dict)
+    offsets: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.layout)
+
+    def views(self) -> dict[str, Instances]:
+        """What each side of the model reads; ``src`` reads these themselves."""
+        return {"src": self, **self.beside}
 
     def lengths(self) -> Ints:
         """[N] tokens of each instance, constants included."""
@@ -190,6 +202,8 @@ class Ragged:
         word_start: bool [T] a word starts here; True at constants.
         prefix: bool [T] visible to the whole instance, or None where no layout has a prefix.
         which: int64 [n] the instances' numbers.
+        position: int64 [T] position, or None where it is the place in the instance.
+        order: int64 [T] turn in which a token is predicted, as in `uer.batch`, or None.
     """
 
     ids: Ints
@@ -200,6 +214,8 @@ class Ragged:
     word_start: Bools
     prefix: Bools | None
     which: Ints
+    position: Ints | None = None
+    order: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.which)
@@ -213,7 +229,9 @@ class Ragged:
         return np.repeat(np.arange(len(self)), self.lengths())
 
     def positions(self) -> Ints:
-        """[T] place of each token in its instance."""
+        """[T] position of each token in its instance."""
+        if self.position is not None:
+            return self.position
         return np.arange(len(self.ids)) - np.repeat(self.offsets[:-1], self.lengths())
 
     def keep(self, wanted: Bools) -> Ragged:
@@ -248,6 +266,19 @@ class Ragged:
             which=np.concatenate([part.which for part in parts]),
             **joined,
         )
+
+    @staticmethod
+    def of(ids: Ints, lengths: Ints, which: Ints) -> Ragged:
+        """Instances that a processor wrote itself; they have only ids.
+
+        Args:
+            ids: [T] tokens, one instance after the other.
+            lengths: [n] tokens of each instance.
+            which: [n] the instances' numbers.
+        """
+        ones = np.ones(len(ids), np.bool_)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        return Ragged(ids, offsets, None, ones, ~ones, ones, None, which)
 
     def _token_arrays(self) -> dict[str, Any]:
         names = (f.name for f in fields(self) if f.name not in ("offsets", "which"))
@@ -287,6 +318,20 @@ def gather(side: TokenSide, instances: Instances, which: Ints) -> Ragged:
         prefix=per_token(tables.prefix[layout]) if tables.prefix.any() else None,
         which=which,
     )
+
+
+def gather_sides(store: TokenStore, instances: Instances, which: Ints) -> dict[str, Ragged]:
+    """Write instances out for every side of the model.
+
+    Args:
+        store: holds the tokens.
+        instances: all instances.
+        which: as for `gather`.
+    """
+    return {
+        name: gather(store.sides[view.side], view, which)
+        for name, view in instances.views().items()
+    }
 
 
 def _piece_lengths(length: NDArray[np.int32], column: Ints, constant: Bools) -> Ints:

@@ -20,6 +20,7 @@ Bits: TypeAlias = NDArray[np.uint64]
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _WORD = 64
+_ROW_BITS, _LUCK_BITS, _NUMBER_BITS = 16, 26, 22  # of a sort key
 
 
 def mix(words: Bits) -> Bits:
@@ -103,6 +104,44 @@ class Draw:
             tossed = np.where(left > 0, words >> (np.uint64(_WORD) - np.maximum(left, 1)), 0)
             total += np.bitwise_count(tossed)
         return total
+
+
+def random_order(row: NDArray[np.int64], luck: Bits) -> NDArray[np.int64]:
+    """[C] candidates by row, then by luck, then by number.
+
+    All of it is packed into the keys: sorting them is much faster than looking for the order, and
+    has one result only.
+
+    Args:
+        row: [C] the row of each candidate, ascending.
+        luck: [C] random bits.
+    """
+    assert len(row) < 1 << _NUMBER_BITS, "more tokens than a batch can hold"
+    assert row.max(initial=0) < 1 << _ROW_BITS, "more instances than a batch can hold"
+    luck = luck >> np.uint64(64 - _LUCK_BITS) << np.uint64(_NUMBER_BITS)
+    keys = row.astype(np.uint64) << np.uint64(_LUCK_BITS + _NUMBER_BITS) | luck
+    keys = np.sort(keys | np.arange(len(row), dtype=np.uint64))
+    return (keys & np.uint64((1 << _NUMBER_BITS) - 1)).astype(np.int64)
+
+
+def leading(
+    order: NDArray[np.int64], counts: NDArray[np.int64], share: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The first candidates of every row, row after row.
+
+    Args:
+        order: [C] the candidates, row after row.
+        counts: [R] candidates of each row.
+        share: [R] how many are wanted, no more than there are.
+    """
+    ahead = np.cumsum(counts) - counts - (np.cumsum(share) - share)
+    return order[np.arange(share.sum()) + np.repeat(ahead, share)]
+
+
+def counted(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """[C] the row of each of ``counts`` [R] candidates, and its number in the row."""
+    row = np.repeat(np.arange(len(counts)), counts)
+    return row, np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def _words(values: ArrayLike) -> Bits:

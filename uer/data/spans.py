@@ -76,6 +76,32 @@ def reachable(following: Ints, roots: Ints) -> Bools:
         found, jump = more, jump[jump]
 
 
+def ends_inside(text: Sentences, room: int) -> Ints:
+    """[S] the first sentence that does not fit any more after each start, inside its document.
+
+    Args:
+        text: the sentences, none longer than ``room``.
+        room: tokens of an instance.
+    """
+    ends = np.searchsorted(text.offsets, text.offsets[:-1] + room, side="right") - 1
+    return np.minimum(ends, text.documents[text.owners() + 1])
+
+
+def fill(text: Sentences, room: int) -> tuple[Ints, Ints]:
+    """Consecutive sentences of a document, as many as fit; each stands in one instance.
+
+    Args:
+        text: as for `ends_inside`.
+        room: tokens of an instance.
+
+    Returns:
+        [N] the first sentence of each instance, and [N] the one behind its last.
+    """
+    ends = ends_inside(text, room)
+    first = np.flatnonzero(reachable(ends, text.documents[:-1]))
+    return first, ends[first]
+
+
 class Trim(NamedTuple):
     """Tokens that two texts lose so that they fit together.
 

@@ -17,8 +17,9 @@ import numpy as np
 
 from uer.batch import Batch
 from uer.data.collate import Rows, collate
-from uer.data.instances import Instances, Ints, TokenStore, gather
-from uer.data.packing import WINDOW, Packing, plan_rows
+from uer.data.formats import FORMATS
+from uer.data.instances import Instances, Ints, TokenStore, gather_sides
+from uer.data.packing import WINDOW, Packing, plan_sides
 from uer.data.randomness import Draw
 from uer.data.shuffle import permute
 from uer.errors import ConfigError, DataError
@@ -31,12 +32,17 @@ class Epoch(NamedTuple):
     Args:
         draw: its randomness.
         instances: all of them.
-        lengths: int64 [N] tokens that the model sees of each.
+        lengths: by side: int64 [N] tokens that the model sees of each.
     """
 
     draw: Draw
     instances: Instances
-    lengths: Ints
+    lengths: dict[str, Ints]
+
+    @property
+    def size(self) -> int:
+        """N, how many instances there are."""
+        return len(self.instances)
 
 
 class Numbered(NamedTuple):
@@ -114,8 +120,8 @@ class Stream(ABC):
         return self._batch(dealt[self._share * self._rank : self._share * (self._rank + 1)])
 
     def position(self) -> dict[str, int]:
-        """Where the stream stands, the same on all ranks; for `seek`."""
-        return self._place._asdict()
+        """Where the stream stands and in which data, the same on all ranks; for `seek`."""
+        return {**self._place._asdict(), **self._data()}
 
     def seek(self, position: dict[str, int]) -> None:
         """Continue from a position, exactly as if the stream had never stopped.
@@ -123,11 +129,19 @@ class Stream(ABC):
         Raises:
             DataError: the position is not of such a stream over these data.
         """
-        if position.keys() != set(_Place._fields) or min(position.values()) < 0:
+        needed = (*_Place._fields, *self._data())
+        if position.keys() != set(needed) or min(position.values()) < 0:
             raise DataError(
-                f"{position} is no position of a data stream; it needs {', '.join(_Place._fields)}."
+                f"{position} is no position of a data stream; it needs {', '.join(needed)}."
             )
-        place = _Place(**position)
+        if any(position[name] != size for name, size in self._data().items()):
+            raise DataError(
+                f"the run was on data of {position['documents']:,} documents with "
+                f"{position['tokens']:,} tokens, here are {len(self.store):,} with "
+                f"{self._data()['tokens']:,}; resume with its own data, or start from its weights "
+                "with --pretrained_model_path."
+            )
+        place = _Place(*(position[name] for name in _Place._fields))
         epoch = self._made(place.epoch)
         if place.window < self._windows(epoch):
             items = self._window(epoch, place.window, shuffled=True)
@@ -138,6 +152,11 @@ class Stream(ABC):
             f"the position {position} lies behind the end of the data; resume with the data, "
             "seed and data settings with which the run was started."
         )
+
+    def _data(self) -> dict[str, int]:
+        """What tells these data from others."""
+        tokens = sum(len(side.tokens) for side in self.store.sides.values())
+        return {"documents": len(self.store), "tokens": tokens}
 
     def once(self) -> Iterator[Batch]:
         """One pass over the first epoch's instances in a fixed order; `next` goes on undisturbed.
@@ -168,6 +187,10 @@ class Stream(ABC):
             items += sum(len(self._window(epoch, window, shuffled=True)) for window in windows)
         return -(-items // (self._share * self._world))
 
+    def tokens(self) -> int:
+        """Tokens of all sides that the model sees in the first epoch, in all ranks."""
+        return sum(int(lengths.sum()) for lengths in self._made(0).lengths.values())
+
     def report(self) -> dict[str, float]:
         """The processor's figures about the current epoch."""
         return self.processor.report(self._made(self._place.epoch).instances, self.store)
@@ -179,10 +202,10 @@ class Stream(ABC):
         draw = Draw(self.seed, number)
         instances = self.processor.index(self.store, draw)
         if not len(instances):
-            name = type(self.processor).__module__.rpartition(".")[2]
             raise DataError(
-                f"the processor '{name}' finds no instance in the data ({len(self.store)} "
-                "documents); check the corpus and preprocess it again."
+                f"the processor '{self.processor.name}' finds no instance in the data "
+                f"({len(self.store)} documents); a corpus for it has "
+                f"{FORMATS[self.processor.corpus].shape}. Check the corpus and preprocess it again."
             )
         epoch = Epoch(draw, instances, self.processor.lengths(instances))
         if number == self._place.epoch:
@@ -218,18 +241,22 @@ class Stream(ABC):
             of_epoch = list(group)
             draw, instances, _ = of_epoch[0].epoch
             which = np.concatenate([item for _, item in of_epoch])
-            ragged = gather(self.store.sides["src"], instances, which)
-            parts.append(self.processor.prepare(ragged, draw, instances))
+            gathered = gather_sides(self.store, instances, which)
+            parts.append(self.processor.prepare(gathered, draw, instances))
         return collate(
             Prepared.join(parts),
             self._rows([item for _, item in dealt]),
             pad_id=self.processor.pad_id,
+            tgt_pad_id=self.processor.tgt_pad_id,
             labelled=labelled,
         )
 
 
 class TextStream(Stream):
     """Packed rows, for pre-training.
+
+    Rows of the target side hold at most the processor's `tgt_seq_length` and are as long as the
+    longest of the batch, since corruption makes targets of any length.
 
     Args:
         store: the tokenised corpus.
@@ -278,29 +305,37 @@ class TextStream(Stream):
         self.packing: Packing = packing
 
     def _windows(self, epoch: Epoch) -> int:
-        return -(-len(epoch.lengths) // WINDOW)
+        return -(-epoch.size // WINDOW)
 
     def _window(self, epoch: Epoch, number: int, shuffled: bool) -> list[Ints]:
-        size = len(epoch.lengths)
+        size = epoch.size
         which = np.arange(number * WINDOW, min((number + 1) * WINDOW, size))
         if shuffled:
             which = permute(which, size, epoch.draw.key("shuffle"))
         if self.packing == "off":
             return list(which[:, None])
-        rows = [which[row] for row in plan_rows(epoch.lengths[which], self.seq_length)]
+        lengths = {side: of_all[which] for side, of_all in epoch.lengths.items()}
+        capacities = {side: self._capacity(side) for side in lengths}
+        rows = [which[row] for row in plan_sides(lengths, capacities)]
         return _shuffled(rows, epoch.draw.key(f"rows {number}")) if shuffled else rows
 
     def _rows(self, items: list[Ints]) -> Rows:
-        width = None if self.packing == "off" else self.seq_length
-        return Rows(np.array([len(item) for item in items]), width, self.packing)
+        widths = {} if self.packing == "off" else {"src": self.seq_length}
+        return Rows(np.array([len(item) for item in items]), widths, self.packing)
+
+    def _capacity(self, side: str) -> int:
+        if not side.startswith("tgt"):
+            return self.seq_length
+        assert self.processor.tgt_seq_length is not None, "the target side has no length"
+        return self.processor.tgt_seq_length
 
 
 class BucketStream(Stream):
     """Batches of instances of similar length, for fine-tuning and inference.
 
-    All instances of an epoch are sorted by length, in a new random order among equals, and cut into
-    batches; the batches come in random order. `once` goes from the longest to the shortest, so
-    that a batch too big for the memory shows at once.
+    All instances of an epoch are sorted by length (of all sides together), in a new random order
+    among equals, and cut into batches; the batches come in random order. `once` goes from the
+    longest to the shortest, so that a batch too big for the memory shows at once.
 
     Args:
         store: the tokenised rows.
@@ -339,27 +374,37 @@ class BucketStream(Stream):
         return 1
 
     def _window(self, epoch: Epoch, number: int, shuffled: bool) -> list[Ints]:
-        size = len(epoch.lengths)
+        size, sides = epoch.size, np.stack(list(epoch.lengths.values()), axis=1)
         which = np.arange(size)
         if shuffled:
             which = permute(which, size, epoch.draw.key("shuffle"))
-        which = which[np.argsort(-epoch.lengths[which], kind="stable")]
-        cuts = self._cuts(epoch.lengths[which])
+        which = which[np.argsort(-sides[which].sum(axis=1), kind="stable")]
+        cuts = self._cuts(sides[which])
         batches = [which[a:b] for a, b in zip([0, *cuts], [*cuts, size], strict=True)]
         return _shuffled(batches, epoch.draw.key("batches")) if shuffled else batches
 
     def _cuts(self, lengths: Ints) -> list[int]:
-        """Where batches end among instances of descending ``lengths``, the last end left out."""
+        """Where batches end, the last end left out.
+
+        Args:
+            lengths: [n, sides] of the instances, their sums descending.
+        """
         if self.batch_size is not None:
             return list(range(self.batch_size, len(lengths), self.batch_size))
         assert self.batch_tokens is not None
         cuts, start = [], 0
-        while (start := start + max(1, self.batch_tokens // int(lengths[start]))) < len(lengths):
+        while True:
+            # Every side is padded to its own longest, so sums alone would promise too much.
+            most = max(1, self.batch_tokens // int(lengths[start].sum()))
+            widths = np.maximum.accumulate(lengths[start : start + most], axis=0).sum(axis=1)
+            fitting = np.count_nonzero(np.arange(1, len(widths) + 1) * widths <= self.batch_tokens)
+            start += max(1, int(fitting))
+            if start >= len(lengths):
+                return cuts
             cuts.append(start)
-        return cuts
 
     def _rows(self, items: list[Ints]) -> Rows:
-        return Rows(np.ones(sum(map(len, items)), np.int64), None, "off")
+        return Rows(np.ones(sum(map(len, items)), np.int64), {}, "off")
 
 
 def _shuffled(items: list[Ints], key: int) -> list[Ints]:

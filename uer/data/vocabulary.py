@@ -20,7 +20,7 @@ from uer.data.corpus import BLOCK_BYTES, Block, cut_blocks, read_lines
 from uer.data.workers import in_order
 from uer.errors import DataError, UserError
 from uer.files import atomic_file
-from uer.tokenizers.base import REQUIRED
+from uer.tokenizers._special_tokens import BERT_TOKENS
 from uer.tokenizers.bert import CONTINUES, set_bert_splitting
 
 Delimiter = Literal["char", "space"]
@@ -34,7 +34,7 @@ def build_characters(
     *,
     delimiter: Delimiter = "char",
     min_count: int = 1,
-    reserved: Sequence[str] = tuple(REQUIRED.values()),
+    reserved: Sequence[str] = tuple(BERT_TOKENS.values()),
     processes: int = 1,
     block_bytes: int = BLOCK_BYTES,
 ) -> list[str]:
@@ -71,7 +71,7 @@ def build_wordpiece(
     *,
     min_count: int = 2,
     do_lower_case: bool = True,
-    reserved: Sequence[str] = tuple(REQUIRED.values()),
+    reserved: Sequence[str] = tuple(BERT_TOKENS.values()),
 ) -> list[str]:
     """A WordPiece vocabulary for the tokenizer `bert`; Chinese characters are single tokens.
 
@@ -90,7 +90,7 @@ def build_wordpiece(
     if size < len(reserved):
         raise UserError(f"size: {size} is too small, {len(reserved)} special tokens come first.")
     blocks = cut_blocks(corpus_paths)
-    rust = RustTokenizer(WordPiece({}, unk_token=REQUIRED["unk"]))
+    rust = RustTokenizer(WordPiece({}, unk_token=BERT_TOKENS["unk"]))
     set_bert_splitting(rust, do_lower_case)
     words = Counter(word for line in _lines(blocks) for word in _split(rust, line))
     if not words:

@@ -71,6 +71,10 @@ class TransformerDecoder(Decoder):
             hidden = layer(hidden, own, memory.hidden, cross)
         return states.with_hidden(hidden if self.norm is None else self.norm(hidden))
 
+    def stages(self) -> list[nn.Module]:
+        """The layers."""
+        return list(self.layers)
+
 
 class DecoderLayer(nn.Module):
     """One layer of a decoder.

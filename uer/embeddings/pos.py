@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from torch.nn import functional as F
 
 from uer.batch import Batch
 from uer.components import Embedding
 from uer.errors import DataError
-from uer.glossary import EmbSize, MaxSeqLength
+from uer.glossary import EmbSize, MaxSeqLength, PositionOffset
 from uer.layers.linear import table
 from uer.states import States
 
@@ -22,9 +20,7 @@ class PositionEmbedding(Embedding):
         *,
         emb_size: EmbSize,
         max_seq_length: MaxSeqLength = 512,
-        position_offset: Annotated[
-            int, "row of the first position; rows before it are not used (RoBERTa, BART: 2)"
-        ] = 0,
+        position_offset: PositionOffset = 0,
     ) -> None:
         super().__init__()
         self.output_size = emb_size
@@ -40,7 +36,7 @@ class PositionEmbedding(Embedding):
         assert states is not None, "pos adds to what stands before it"
         length = states.hidden.shape[1]
         rows = self.weight[self.offset :]
-        if length > rows.shape[0]:
+        if length > rows.shape[0] and states.order is None:  # copies have others' positions
             raise DataError(
                 f"a row of {length} tokens is longer than the model's {rows.shape[0]} "
                 "positions; lower --seq_length or raise max_seq_length."

@@ -57,6 +57,8 @@ class WordEmbedding(Embedding):
             validity=batch.get("validity"),
             document=batch.get("document"),
             prefix=batch.get("prefix"),
+            order=batch.get("order"),
+            query=batch.get("query"),
             first=batch.get("first"),
             length=batch.get("length"),
             parts={"text": slice(0, batch["ids"].shape[1])},

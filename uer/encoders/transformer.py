@@ -91,17 +91,33 @@ class TransformerEncoder(Encoder):
 
     def forward(self, states: States) -> States:
         """Encode hidden [B, L, input_size] into [B, L, H]."""
-        hidden = states.hidden
-        if self.projection is not None:
-            hidden = self.projection(hidden)
-        far, near = self._contexts(states)
+        return states.with_hidden(self.stack(self.projected(states), *self._contexts(states)))
+
+    def projected(self, states: States) -> torch.Tensor:
+        """[B, L, input_size] → [B, L, H] what the first layer reads."""
+        return states.hidden if self.projection is None else self.projection(states.hidden)
+
+    def stack(
+        self, hidden: torch.Tensor, far: AttentionContext, near: AttentionContext
+    ) -> torch.Tensor:
+        """All layers, [B, L, H] → [B, L, H].
+
+        Args:
+            hidden: what the first layer reads.
+            far: context of layers that see everything.
+            near: context of the others.
+        """
         for _ in range(self.rounds):
             for number, layer in enumerate(self.layers):
                 everywhere = self.global_every is not None and number % self.global_every == 0
                 hidden = layer(hidden, far if everywhere else near)
         if self.norm is not None:
             hidden = self.norm(hidden)
-        return states.with_hidden(self.dropout(hidden))
+        return self.dropout(hidden)
+
+    def stages(self) -> list[nn.Module]:
+        """The layers."""
+        return list(self.layers)
 
     def _contexts(self, states: States) -> tuple[AttentionContext, AttentionContext]:
         """Of layers that see everything, and of the others; one and the same without a window."""

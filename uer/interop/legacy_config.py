@@ -5,22 +5,39 @@ One table; strictness applies after it. Two dialects:
 * ``published``: a key means what the paper and the field mean by it. The default for a model that
   starts from scratch.
 * ``legacy``: the arithmetic of the predecessors' code, for weights trained by it: their own norm,
-  output layers that share_embedding unties, keys that their code never reads without effect.
+  sinusoids and pooling, output layers that share_embedding unties, keys that their code never reads
+  without effect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
+
+from uer.components import embeddings
+from uer.errors import ConfigError
+from uer.processors.base import processors
+from uer.tokenizers.base import tokenizers
 
 Dialect = Literal["published", "legacy"]
 
-# where this key is true, that key names this part
+STREAMS = ("stream_0", "stream_1")
+
+# Where this key is true, that key names this part.
 _SWITCHES = {
     "rotary_position_embedding": ("position", "rotary"),
     "relative_position_embedding": ("position", "relative"),
+    "alibi_position_embedding": ("position", "alibi"),
+    "has_residual_attention": ("attention", "residual"),
     "whole_word_masking": ("masking", "word"),
     "span_masking": ("masking", "span"),
+}
+
+# Other names for the same.
+_KEYS = {"local_kv_heads_num": "kv_heads_num"}
+_VALUES: dict[tuple[str, Any], Any] = {
+    ("mask", "prefix"): "causal_with_prefix",
+    ("layernorm", "t5"): "rms",
 }
 
 # Keys without a counterpart, and why.
@@ -28,11 +45,24 @@ _DROPPED = {
     "layer_number_scale": "the predecessors never read it",
     "image_tokenizer": "an image tokenizer is a model of its own",
     "deep_init": "every module initialises itself",
+    "ignore_index": "labels never stand at padding",
+    "prefix_lm_loss": "the data processor decides which tokens are predicted",
 }
+_DROPPED_IN_STREAMS = {"vocab_size": "the tokenizer knows how many tokens there are"}
+
+# Parts of theirs that read images or sound.
+_SENSES = {
+    "embedding": (embeddings, ("patch", "word_patch", "masked_patch", "speech")),
+    "data_processor": (processors, ("vit", "vilt", "clip", "s2t", "beit", "dalle")),
+    "tokenizer": (tokenizers, ("image", "text_image", "virtual", "vqgan", "multimodal")),
+}
+
+# Their norm where it is built without asking the configuration.
+_FIXED_NORM = {"legacy": {"layernorm_eps": 1e-6}}
 
 
 def translate(
-    config: Mapping[str, Any], dialect: Dialect = "published", *, stream: bool = False
+    config: Mapping[str, Any], dialect: Dialect = "published", *, theirs: bool = False
 ) -> tuple[dict[str, Any], list[str]]:
     """A predecessors' flat configuration as one of ours.
 
@@ -40,42 +70,207 @@ def translate(
         config: the mapping of their JSON file; one of ours passes through unchanged, but for the
             dialect.
         dialect: whose arithmetic the keys mean.
-        stream: it is a section of a dual model; what it does not say stands outside of it.
+        theirs: it is a file of theirs, so what their keys imply is spelt out.
 
     Returns:
         The configuration, and one sentence for every key that was dropped.
+
+    Raises:
+        ConfigError: it reads images or sound with parts that are not there.
     """
-    ours, notes = {}, []
+    notes: list[str] = []
+    ours = _renamed(config, _DROPPED, notes)
+    for name in STREAMS:
+        if isinstance(ours.get(name), Mapping):
+            ours[name] = _renamed(ours[name], _DROPPED | _DROPPED_IN_STREAMS, notes)
+    notes += _pieces_in_bert(ours) + _spans_of_processors(ours)
+    _require_known(ours)
+    _hoist_pooling(ours)
+    if theirs or dialect == "legacy":
+        _spell_out(ours, notes)
+    if dialect == "legacy":
+        _as_trained(ours, notes)
+    elif theirs:
+        _as_published(ours, notes)
+    return ours, list(dict.fromkeys(notes))
+
+
+def _renamed(
+    config: Mapping[str, Any], dropped: Mapping[str, str], notes: list[str]
+) -> dict[str, Any]:
+    """What is said by other words in ours."""
+    ours: dict[str, Any] = {}
     for key, value in config.items():
-        if key in _DROPPED:
-            notes.append(f"{key} is ignored: {_DROPPED[key]}.")
-        elif key == "alibi_position_embedding":
-            if dialect == "published" and value:
-                ours["position"] = "alibi"
-            else:
-                notes.append(f"{key} is ignored: the predecessors never read it.")
+        if key in dropped:
+            notes.append(f"{key} is ignored: {dropped[key]}.")
         elif key in _SWITCHES:
             if value:
                 chosen, name = _SWITCHES[key]
                 ours[chosen] = name
-        elif key == "mask" and value == "prefix":
-            ours["mask"] = "causal_with_prefix"
         elif key in ("embedding", "tgt_embedding") and value == ["dual"]:
             ours[key] = "dual"
-        elif key in ("stream_0", "stream_1") and isinstance(value, Mapping):
-            ours[key], more = translate(value, dialect, stream=True)
-            notes += more
+        elif isinstance(value, str):
+            ours[_KEYS.get(key, key)] = _VALUES.get((key, value), value)
         else:
-            ours[key] = value
-    if dialect == "legacy":
-        _as_trained(ours, stream=stream)
-    return ours, notes
+            ours[_KEYS.get(key, key)] = value
+    if "projection" in ours and not ours.pop("projection"):
+        ours.pop("feature_size", None)
+    return ours
 
 
-def _as_trained(config: dict[str, Any], *, stream: bool) -> None:
+def _pieces_in_bert(config: dict[str, Any]) -> list[str]:
+    """Their ``--tokenizer bert --spm_model_path`` is a tokenizer of its own here."""
+    if config.get("tokenizer") != "bert" or config.get("spm_model_path") is None:
+        return []
+    config["tokenizer"] = "sentencepiece_comma"
+    unread = [key for key in ("vocab_path", "do_lower_case") if config.pop(key, None) is not None]
+    return [f"{key} is ignored: with a sentencepiece model nobody reads it." for key in unread]
+
+
+def _spans_of_processors(config: dict[str, Any]) -> list[str]:
+    """Their masking flags have no say where a processor hides spans by rules of its own."""
+    name = config.get("data_processor")
+    if name not in ("t5", "bart"):
+        return []
+    unread = [key for key in ("span_geo_prob", "span_max_length") if config.pop(key, None)]
+    if config.get("masking") in ("span", "word"):
+        unread.insert(0, f"masking {config.pop('masking')}")
+    return [
+        f"{key} is ignored: the processor '{name}' hides spans by corruption_rate and "
+        "mean_span_length."
+        for key in unread
+    ]
+
+
+def _require_known(config: Mapping[str, Any]) -> None:
+    """Say in one sentence that a modality is missing, instead of listing all of its keys."""
+    problems = []
+    for section in (config, *(_streams(config))):
+        for key, (registry, names) in _SENSES.items():
+            for name in _names(section.get(key)):
+                if name in names and name not in registry.names():
+                    problems.append(
+                        f"{key}: '{name}' reads images or sound, which is not supported yet."
+                    )
+    if problems:
+        raise ConfigError(problems)
+
+
+def _hoist_pooling(config: dict[str, Any]) -> None:
+    """How the streams are pooled is for the target to know, which reads no stream's section."""
+    streams = list(_streams(config))
+    if not any("pooling" in stream for stream in streams):
+        return
+    outer = config.get("pooling", "first")
+    first, second = (stream.pop("pooling", outer) for stream in streams)
+    config["pooling"] = first
+    if second != first:
+        config["pooling_1"] = second
+
+
+def _spell_out(config: dict[str, Any], notes: list[str]) -> None:
+    """What their keys imply without saying so."""
+    if config.get("embedding") in ("dual", "legacy_dual") and "tie_streams" not in config:
+        tied = config.pop("tie_weights", None)
+        if tied is not None:
+            config["tie_streams"] = tied
+    for section in (config, *_streams(config)):
+        if any(name.endswith("sinusoidalpos") for name in _names(section.get("embedding"))):
+            section.setdefault("scale_embedding", True)
+    for section in _streams(config):
+        if "max_seq_length" in section and "pos" not in _names(section.get("embedding")):
+            del section["max_seq_length"]
+            notes.append(
+                "max_seq_length is ignored: in a stream without pos nothing depends on it."
+            )
+
+
+def _as_published(config: dict[str, Any], notes: list[str]) -> None:
+    """What the paper does and their code does not."""
+    streams = list(_streams(config))
+    if "dropout" in config and streams and all("dropout" in stream for stream in streams):
+        del config["dropout"]  # theirs also drops what the streams have made
+        notes.append("dropout is ignored outside of the streams: each has its own.")
+    if config.get("decoder") and config.get("tie_weights") and config.get("position") == "relative":
+        config.setdefault("scale_tied_output", True)  # T5
+
+
+def _as_trained(config: dict[str, Any], notes: list[str]) -> None:
     """What the predecessors' code makes of a configuration."""
-    if config.get("layernorm", None if stream else "normal") == "normal":
-        config["layernorm"] = "legacy"
-        config["layernorm_eps"] = 1e-6
+    for section in (config, *_streams(config)):
+        _part_as_trained(section, notes)
+        _norms_as_trained(section, {**config, **section})
+    config.pop("scale_tied_output", None)
+    for key in ("pooling", "pooling_1"):
+        if config.get(key) in ("mean", "last"):
+            config[key] = f"legacy_{config[key]}"
+    if config.get("embedding") == "dual":
+        config["embedding"] = "legacy_dual"
     if config.get("share_embedding"):
         config["tie_weights"] = False  # sharing replaces the table after the tie was made
+    if config.get("decoder") not in (None, "none", "None"):
+        if config.get("position") == "rotary_interleaved":
+            config.setdefault("decoder_position", "none")
+        if config.get("attention") == "residual":
+            config["encoder_attention"] = config.pop("attention")
+
+
+def _part_as_trained(section: dict[str, Any], notes: list[str]) -> None:
+    """Parts whose arithmetic is their own."""
+    for key in ("position_offset", "segments_num"):
+        section.pop(key, None)  # their tables have neither unused rows nor another number
+    position = section.get("position")
+    if position == "alibi":
+        del section["position"]
+        notes.append("alibi_position_embedding is ignored: the predecessors never read it.")
+    if position == "rotary":
+        section["position"] = "rotary_interleaved"
+    if section.get("encoder") == "gatedcnn":
+        section["encoder"] = "legacy_gatedcnn"
+    for key in ("embedding", "tgt_embedding"):
+        if isinstance(section.get(key), list):
+            section[key] = [
+                "legacy_sinusoidalpos" if _name(entry) == "sinusoidalpos" else entry
+                for entry in section[key]
+            ]
+    if any(
+        "legacy_sinusoidalpos" in _names(section.get(k)) for k in ("embedding", "tgt_embedding")
+    ):
+        section.pop("sinusoids", None)
+
+
+def _norms_as_trained(section: dict[str, Any], seen: Mapping[str, Any]) -> None:
+    """Layers have the norm that is asked for; embeddings and the mlm head always have theirs.
+
+    Args:
+        section: what is changed.
+        seen: the section's keys, and those outside of it that it inherits.
+    """
+    if seen.get("layernorm", "normal") == "normal":
+        section["layernorm"] = "legacy"
+    if section.get("layernorm", seen.get("layernorm")) == "legacy" and (
+        seen.get("layernorm_eps", 1e-6) == 1e-6
+    ):
+        return
+    for slot in ("embedding", "tgt_embedding"):
+        if isinstance(section.get(slot), list):
+            section[f"{slot}_layernorm"] = dict(_FIXED_NORM)
+    if "mlm" in _names(section.get("target")):
+        section["target_layernorm"] = dict(_FIXED_NORM)
+
+
+def _streams(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name in STREAMS:
+        stream = config.get(name)
+        if isinstance(stream, dict):
+            yield stream
+
+
+def _names(value: Any) -> Iterable[str]:
+    """The parts that a value names: a name, or a list of names and of {name: {keys}}."""
+    entries = value if isinstance(value, list) else [value]
+    return [_name(entry) for entry in entries]
+
+
+def _name(entry: Any) -> str:
+    return str(next(iter(entry), "")) if isinstance(entry, Mapping) else str(entry)

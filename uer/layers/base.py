@@ -73,14 +73,21 @@ class AttentionContext:
     Args:
         mask: who may attend to whom.
         placement: where positions act inside attention.
+        keys: self-attention looks at the first so many vectors only; None: at all of them.
 
     Attributes:
         scores: [B, N, Lq, Lk] of the layer before; attention that adds layers' scores up reads
             and replaces them.
     """
 
-    def __init__(self, mask: AttentionMask, placement: Placement | None = None) -> None:
-        self.mask, self.placement = mask, placement or Placement()
+    def __init__(
+        self,
+        mask: AttentionMask,
+        placement: Placement | None = None,
+        *,
+        keys: int | None = None,
+    ) -> None:
+        self.mask, self.placement, self.keys = mask, placement or Placement(), keys
         self.scores: torch.Tensor | None = None
         self._made: dict[torch.dtype, KernelMask] = {}
 

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from uer.errors import ConfigError
+
 UPDATES_PER_POOL = 1000
 _BLOCK = 1 << 20
 _RESOLUTION = 1 << 32
@@ -80,13 +82,13 @@ class Dropout(nn.Module):
         rate: share of the elements that become 0, from 0 to 1.
 
     Raises:
-        ValueError: the rate is not between 0 and 1.
+        ConfigError: the rate is not between 0 and 1.
     """
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         if not 0.0 <= rate <= 1.0:
-            raise ValueError(f"dropout {rate}: a rate lies between 0 and 1.")
+            raise ConfigError([f"dropout: {rate} is not between 0 and 1."])
         self.rate = rate
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:

@@ -13,11 +13,15 @@ def pool(states: States, how: str) -> torch.Tensor:
 
     Args:
         states: hidden [B, L, H]; packed rows hold several documents.
-        how: ``first`` token, ``last`` token, ``mean`` or ``max`` over the document's tokens.
+        how: ``first`` token, ``last`` token, ``mean`` or ``max`` over the document's tokens;
+            ``legacy_last`` and ``legacy_mean``: tokens of segment 1 count twice, as the
+            predecessors have it (`dialect: legacy` chooses these).
 
     Returns:
         [D, H], documents in the order of their first tokens.
     """
+    if how.startswith("legacy_"):
+        return _legacy(states, how.removeprefix("legacy_"))
     first, length = states.firsts(), states.lengths()
     if how == "first":
         return states.at(first)
@@ -32,6 +36,16 @@ def pool(states: States, how: str) -> torch.Tensor:
     assert how == "max", how
     index = owner[:, None].expand_as(hidden)
     return held.scatter_reduce(0, index, hidden, "amax", include_self=False)[:-1]
+
+
+def _legacy(states: States, how: str) -> torch.Tensor:
+    """Every vector times its segment type, counted from 1."""
+    hidden = states.hidden
+    if states.segment is None:
+        return pool(states, how)
+    times = (states.segment + 1).to(hidden.dtype)[..., None]
+    pooled = pool(states.with_hidden(hidden * times), how)
+    return pooled if how == "last" else pooled / pool(states.with_hidden(times), how)
 
 
 def _owners(first: torch.Tensor, length: torch.Tensor, tokens: int) -> torch.Tensor:

@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, NamedTuple
 import numpy as np
 
 from uer.data.instances import Bools, Ints, Ragged
-from uer.data.randomness import Bits, Draw
+from uer.data.randomness import Draw, leading, random_order
 from uer.errors import ConfigError
 from uer.registry import Registry
 from uer.signature import Given
@@ -24,8 +24,6 @@ MaskSplit = Annotated[
     tuple[float, float, float],
     "shares of the predicted tokens that become [MASK], become a random token, and stay",
 ]
-
-_ROW_BITS, _LUCK_BITS, _NUMBER_BITS = 16, 26, 22  # of a sort key
 
 
 class Masked(NamedTuple):
@@ -131,18 +129,24 @@ class Masking(ABC):
         ids[index] = self._corrupt(ragged.ids[index], some, (chosen, one_way[chosen]), draw)
         return Masked(ids, index, ragged.ids[index])
 
+    def share(self, counts: Ints) -> Ints:
+        """How many of so many candidates are predicted; whole groups may be a few more or fewer."""
+        return np.minimum(np.maximum(np.rint(self.rate * counts).astype(np.int64), 1), counts)
+
+    def most(self, counts: Ints) -> Ints:
+        """No more of so many candidates are ever predicted; a word can be all of a text."""
+        return counts if self.whole else self.share(counts)
+
     def _choose(self, some: Candidates, leader: Ints, draw: Draw) -> Ints:
         """[M] the candidates that are predicted, ascending."""
         luck = draw.bits("mask", some.instance, some.column[leader])
         counts = np.bincount(some.row)
         starts = np.cumsum(counts) - counts
-        share = np.minimum(np.maximum(np.rint(self.rate * counts).astype(np.int64), 1), counts)
-        order = _random_order(some.row, luck)
+        share = self.share(counts)
+        order = random_order(some.row, luck)
         if self.whole:
             share = _whole_groups(leader[order], some.row, starts, share)
-        # The first of each row: count up from its start, as often as its share says.
-        ahead = starts - (np.cumsum(share) - share)
-        return np.sort(order[np.arange(share.sum()) + np.repeat(ahead, share)])
+        return np.sort(leading(order, counts, share))
 
     def _corrupt(self, ids: Ints, some: Candidates, chosen: tuple[Ints, Ints], draw: Draw) -> Ints:
         """[M] what the model reads instead of ``ids``.
@@ -170,20 +174,6 @@ def require(*rules: tuple[bool, str]) -> None:
     """
     if problems := [sentence for holds, sentence in rules if not holds]:
         raise ConfigError(problems)
-
-
-def _random_order(row: Ints, luck: Bits) -> Ints:
-    """[C] the candidates by row, then by luck, then by number.
-
-    All of it is packed into the keys: sorting them is much faster than looking for the order, and
-    has one result only.
-    """
-    assert len(row) < 1 << _NUMBER_BITS, "more tokens than a batch can hold"
-    assert row.max(initial=0) < 1 << _ROW_BITS, "more instances than a batch can hold"
-    luck = luck >> np.uint64(64 - _LUCK_BITS) << np.uint64(_NUMBER_BITS)
-    keys = row.astype(np.uint64) << np.uint64(_LUCK_BITS + _NUMBER_BITS) | luck
-    keys = np.sort(keys | np.arange(len(row), dtype=np.uint64))
-    return (keys & np.uint64((1 << _NUMBER_BITS) - 1)).astype(np.int64)
 
 
 def _whole_groups(leader: Ints, row: Ints, starts: Ints, share: Ints) -> Ints:

@@ -9,9 +9,9 @@ Everything else (shuffling, packing, padding, tensors) is the stream's work and 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from uer.data.randomness import Draw
 from uer.errors import ConfigError
 from uer.registry import Registry
 
+TokenLabels: TypeAlias = tuple[str, Ints, NDArray[Any]]
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -28,12 +30,14 @@ class Prepared:
 
     Args:
         sides: the tokens of each side (``src``, ``tgt``) after corruption.
-        token_labels: by target: (side, [M] places in the side's tokens, [M] values).
+        token_labels: by target: (side, [M] places in the side's tokens, [M] values). The further
+            labels of a target carry their own prefix behind a dot: ``bilm.backward`` fills
+            ``labels.bilm.backward_index`` and ``labels.bilm.backward_value``.
         row_labels: by target: [n] classes, or [n, C] soft labels.
     """
 
     sides: dict[str, Ragged]
-    token_labels: dict[str, tuple[str, Ints, NDArray[Any]]] = field(default_factory=dict)
+    token_labels: dict[str, TokenLabels] = field(default_factory=dict)
     row_labels: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     @staticmethod
@@ -68,16 +72,22 @@ class Processor(ABC):
     about the tokenizer are `Given`.
 
     Attributes:
-        corpus: the corpus format that preprocessing reads for it.
+        corpus: the corpus format that preprocessing reads for it; see `uer.data.corpus`.
         provides: the batch fields that it can fill, labels without ``.index`` and ``.value``.
-        seq_length: no side of an instance is longer.
+        two_tokenizers: the target side may have a tokenizer of its own.
+        seq_length: no side that the encoder reads is longer.
+        tgt_seq_length: no side that the decoder reads is longer; None: there is none.
         pad_id: the id at padding.
+        tgt_pad_id: the id at padding of the target side; None: the same.
     """
 
-    corpus: ClassVar[Literal["sentences", "lines", "labelled"]]
+    corpus: ClassVar[str]
     provides: ClassVar[frozenset[str]]
+    two_tokenizers: ClassVar[bool] = False
     seq_length: int
+    tgt_seq_length: int | None = None
     pad_id: int
+    tgt_pad_id: int | None = None
 
     @abstractmethod
     def index(self, store: TokenStore, draw: Draw) -> Instances:
@@ -92,18 +102,22 @@ class Processor(ABC):
         """
 
     @abstractmethod
-    def prepare(self, ragged: Ragged, draw: Draw, instances: Instances) -> Prepared:
+    def prepare(self, gathered: Mapping[str, Ragged], draw: Draw, instances: Instances) -> Prepared:
         """Corrupt some instances and make their labels.
 
         Args:
-            ragged: the instances, written out from side ``src``.
+            gathered: the instances, written out for each side of the model: ``src`` and whatever
+                stands beside it.
             draw: the randomness of the epoch they belong to.
             instances: all instances of that epoch, for their `fields`.
         """
 
-    def lengths(self, instances: Instances) -> Ints:
-        """[N] tokens that the model sees of each instance, after `prepare`."""
-        return instances.lengths()
+    def lengths(self, instances: Instances) -> dict[str, Ints]:
+        """[N] tokens that the model sees of each instance after `prepare`, by side; never fewer.
+
+        Rows are planned with these, so a bound is enough where corruption shortens at random.
+        """
+        return {name: view.lengths() for name, view in instances.views().items()}
 
     def report(self, instances: Instances, store: TokenStore) -> dict[str, float]:
         """Figures worth printing at the start of a run.
@@ -112,28 +126,38 @@ class Processor(ABC):
             ``instances``; ``tokens`` of the store; ``tokens_truncated``, those of them that stand
             in no instance of this epoch.
         """
-        tokens = len(store.sides["src"].tokens)
-        used = int(instances.length.sum(dtype=np.int64))
+        views = instances.views().values()
+        tokens = sum(len(store.sides[name].tokens) for name in {view.side for view in views})
+        used = sum(int(view.length.sum(dtype=np.int64)) for view in views)
         return {
             "instances": len(instances),
             "tokens": tokens,
             "tokens_truncated": tokens - used,
         }
 
-    def require_seq_length(self, least: int) -> None:
-        """Refuse a length in which no instance has room.
+    @property
+    def name(self) -> str:
+        """The name under which the registry knows this processor."""
+        return type(self).__module__.rpartition(".")[2]
+
+    def require_seq_length(self, least: int, tgt_least: int = 0) -> None:
+        """Refuse lengths in which no instance has room.
 
         Raises:
-            ConfigError: `seq_length` is smaller than ``least``.
+            ConfigError: `seq_length` is smaller than ``least``, or `tgt_seq_length` than
+                ``tgt_least``.
         """
-        if self.seq_length < least:
-            name = type(self).__module__.rpartition(".")[2]
-            raise ConfigError(
-                [
-                    f"seq_length: {self.seq_length} leaves no room for text; "
-                    f"the processor '{name}' needs at least {least}."
-                ]
-            )
+        lengths = (("seq_length", self.seq_length, least),)
+        if self.tgt_seq_length is not None:
+            lengths += (("tgt_seq_length", self.tgt_seq_length, tgt_least),)
+        problems = [
+            f"{key}: {length} leaves no room for text; the processor '{self.name}' needs at least "
+            f"{needed}."
+            for key, length, needed in lengths
+            if length < needed
+        ]
+        if problems:
+            raise ConfigError(problems)
 
 
 processors: Registry[Processor] = Registry("data_processor", Processor, "uer.processors")

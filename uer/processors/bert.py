@@ -10,8 +10,9 @@ function of the start, and all pairs of a corpus come out of a few array operati
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -56,7 +57,7 @@ class Bert(Processor):
     too long lose tokens of the longer text at a random end; these are counted.
     """
 
-    corpus: ClassVar[Literal["sentences", "lines", "labelled"]] = "sentences"
+    corpus: ClassVar[str] = "sentences"
     provides: ClassVar[frozenset[str]] = frozenset(
         {"src.ids", "src.segment", "labels.mlm", "labels.sp"}
     )
@@ -102,7 +103,7 @@ class Bert(Processor):
         second, second_end = _second_texts(text, chunks, draw)
         starts = text.offsets[np.stack([chunks.first, second], axis=1)]
         ends = text.offsets[np.stack([chunks.middle, second_end], axis=1)]
-        cut, length = _trimmed(ends - starts, room, draw)
+        cut, length = trimmed_pairs(ends - starts, room, draw)
         return Instances(
             (self.layout,),
             np.zeros(len(starts), np.uint8),
@@ -111,8 +112,9 @@ class Bert(Processor):
             {"random": chunks.random},
         )
 
-    def prepare(self, ragged: Ragged, draw: Draw, instances: Instances) -> Prepared:
+    def prepare(self, gathered: Mapping[str, Ragged], draw: Draw, instances: Instances) -> Prepared:
         """Mask the pairs."""
+        ragged = gathered["src"]
         masked = self.masking(ragged, draw)
         return Prepared(
             {"src": replace(ragged, ids=masked.ids)},
@@ -132,8 +134,9 @@ class Bert(Processor):
         rate = float(random.mean())
         if rate > _MANY_RANDOM:
             _log.warning(
-                "%.0f %% of the pairs are random because many documents have a single sentence; "
-                "use longer documents, shorter sentences or the processor 'mlm'.",
+                "%.0f %% of the pairs are random because many pieces of documents hold a single "
+                "sentence; use longer documents, shorter sentences, a larger seq_length or the "
+                "processor 'mlm'.",
                 100 * rate,
             )
         return {
@@ -144,7 +147,9 @@ class Bert(Processor):
         }
 
 
-def sequential_chunks(text: Sentences, room: int, short_seq_prob: float, draw: Draw) -> Chunks:
+def sequential_chunks(
+    text: Sentences, room: int, short_seq_prob: float, draw: Draw, *, random_next: bool = True
+) -> Chunks:
     """Cut documents into chunks as a loop over sentences would.
 
     Args:
@@ -152,6 +157,8 @@ def sequential_chunks(text: Sentences, room: int, short_seq_prob: float, draw: D
         room: tokens of a pair.
         short_seq_prob: chance that a document's chunks have a random length of 2 … ``room`` tokens.
         draw: the epoch's randomness.
+        random_next: half of the Bs are random; else all follow, and where a chunk has a single
+            sentence there is none.
     """
     document = np.arange(len(text.documents) - 1)
     short = draw.uniform("short", document) < short_seq_prob
@@ -164,6 +171,8 @@ def sequential_chunks(text: Sentences, room: int, short_seq_prob: float, draw: D
     count = end - sentence
     middle = sentence + 1 + draw.integers("middle", sentence, np.maximum(count - 1, 1))
     random = (draw.bits("random next", sentence) >> np.uint64(63) == 1) | (count == 1)
+    if not random_next:
+        random[:] = False
     following = np.where(random, middle, end)
     first = np.flatnonzero(reachable(following, text.documents[:-1]))
     return Chunks(first, middle[first], end[first], random[first], target[first])
@@ -186,7 +195,7 @@ def _second_texts(text: Sentences, chunks: Chunks, draw: Draw) -> tuple[Ints, In
     return second, second_end
 
 
-def _trimmed(lengths: Ints, room: int, draw: Draw) -> tuple[Ints, Ints]:
+def trimmed_pairs(lengths: Ints, room: int, draw: Draw) -> tuple[Ints, Ints]:
     """Shorten pairs to ``room`` tokens, each lost one at the front or the back by a fair coin.
 
     Args:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Cls(Processor):
     of several numbers per row holds soft labels.
     """
 
-    corpus: ClassVar[Literal["sentences", "lines", "labelled"]] = "labelled"
+    corpus: ClassVar[str] = "labelled"
     provides: ClassVar[frozenset[str]] = frozenset({"src.ids", "src.segment", "labels.cls"})
 
     def __init__(
@@ -64,8 +65,9 @@ class Cls(Processor):
             columns,
         )
 
-    def prepare(self, ragged: Ragged, draw: Draw, instances: Instances) -> Prepared:
+    def prepare(self, gathered: Mapping[str, Ragged], draw: Draw, instances: Instances) -> Prepared:
         """Look the labels up."""
+        ragged = gathered["src"]
         label = instances.fields.get("label")
         return Prepared(
             {"src": ragged}, row_labels={} if label is None else {"cls": label[ragged.which]}

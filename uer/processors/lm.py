@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from uer.data.instances import Constant, Instances, Ints, Ragged, Span, TokenStore
 from uer.data.randomness import Draw
 from uer.glossary import SeqLength
+from uer.processors._sequences import next_token
 from uer.processors.base import Prepared, Processor
 from uer.signature import Given
 
@@ -21,7 +23,7 @@ class Lm(Processor):
     predicted exactly once, and nothing is predicted across documents or at padding.
     """
 
-    corpus: ClassVar[Literal["sentences", "lines", "labelled"]] = "lines"
+    corpus: ClassVar[str] = "lines"
     provides: ClassVar[frozenset[str]] = frozenset({"src.ids", "labels.lm"})
 
     def __init__(
@@ -64,20 +66,14 @@ class Lm(Processor):
             length.astype(np.int32)[:, None],
         )
 
-    def prepare(self, ragged: Ragged, draw: Draw, instances: Instances) -> Prepared:
+    def prepare(self, gathered: Mapping[str, Ragged], draw: Draw, instances: Instances) -> Prepared:
         """Split each row into input and labels."""
-        reads, is_label = np.ones((2, len(ragged.ids)), np.bool_)
-        reads[ragged.offsets[1:] - 1] = False
-        is_label[ragged.offsets[:-1]] = False
-        wanted = ragged.loss[is_label]
-        labels = ragged.ids[is_label][wanted]
-        return Prepared(
-            {"src": ragged.keep(reads)}, {"lm": ("src", np.flatnonzero(wanted), labels)}
-        )
+        read, labels = next_token(gathered["src"], "src")
+        return Prepared({"src": read}, {"lm": labels})
 
-    def lengths(self, instances: Instances) -> Ints:
-        """[N] tokens of the input: the last one of a row is a label only."""
-        return instances.lengths() - 1
+    def lengths(self, instances: Instances) -> dict[str, Ints]:
+        """Tokens of the input: the last one of a row is a label only."""
+        return {"src": instances.lengths() - 1}
 
     def report(self, instances: Instances, store: TokenStore) -> dict[str, float]:
         """As for every processor; a token that ends one row and begins the next counts once."""

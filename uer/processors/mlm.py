@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from uer.data.instances import Constant, Instances, Ints, Layout, Ragged, Span, TokenStore
 from uer.data.randomness import Draw
-from uer.data.spans import Sentences, cut_sentences, reachable
+from uer.data.spans import Sentences, cut_sentences, ends_inside, reachable
 from uer.glossary import SeqLength
 from uer.maskings.base import Masking
 from uer.processors.base import Prepared, Processor
@@ -27,7 +28,7 @@ class Mlm(Processor):
     is cut into several. Every token stands in exactly one instance of an epoch.
     """
 
-    corpus: ClassVar[Literal["sentences", "lines", "labelled"]] = "lines"
+    corpus: ClassVar[str] = "lines"
     provides: ClassVar[frozenset[str]] = frozenset({"src.ids", "labels.mlm"})
 
     def __init__(
@@ -45,22 +46,28 @@ class Mlm(Processor):
         self.masking = masking
         self.require_seq_length(3)
 
+    @property
+    def room(self) -> int:
+        """Tokens of text that an instance can hold."""
+        return self.seq_length - 2
+
     def index(self, store: TokenStore, draw: Draw) -> Instances:
         """Fill instances with sentences; nothing is random here."""
-        room = self.seq_length - 2
+        room = self.room
         text = cut_sentences(store.sides["src"], longest=room, size=room)
         if self.full_sentences:
             ends, roots = _ends_across(text, room), np.zeros(1, np.int64)
         else:
-            ends, roots = _ends_inside(text, room), text.documents[:-1]
+            ends, roots = ends_inside(text, room), text.documents[:-1]
         first = np.flatnonzero(reachable(ends, roots))
         start, length = _documents_of(text, first, ends[first])
         return Instances(
             (self._layout(start.shape[1]),), np.zeros(len(first), np.uint8), start, length
         )
 
-    def prepare(self, ragged: Ragged, draw: Draw, instances: Instances) -> Prepared:
+    def prepare(self, gathered: Mapping[str, Ragged], draw: Draw, instances: Instances) -> Prepared:
         """Mask the instances."""
+        ragged = gathered["src"]
         masked = self.masking(ragged, draw)
         return Prepared(
             {"src": replace(ragged, ids=masked.ids)},
@@ -73,12 +80,6 @@ class Mlm(Processor):
         for number in range(1, documents):
             pieces += [Constant(self.sep_id, only_if=number), Span(number)]
         return (*pieces, Constant(self.sep_id))
-
-
-def _ends_inside(text: Sentences, room: int) -> Ints:
-    """[S] the first sentence that does not fit any more after each start, inside its document."""
-    ends = np.searchsorted(text.offsets, text.offsets[:-1] + room, side="right") - 1
-    return np.minimum(ends, text.documents[text.owners() + 1])
 
 
 def _ends_across(text: Sentences, room: int) -> Ints:

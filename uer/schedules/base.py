@@ -51,6 +51,30 @@ def warmup_steps(warmup: float, total_steps: int) -> int:
     return int(warmup)
 
 
+def decay_steps(lr_decay: float, warmup: float, total_steps: int) -> int:
+    """Updates of a decay at the end of the run.
+
+    Args:
+        lr_decay: their share of the run.
+        warmup: as in `warmup_steps`.
+        total_steps: updates of the run.
+
+    Raises:
+        ConfigError: it is no share, or warm-up and decay are longer than the run.
+    """
+    if not 0 <= lr_decay <= 1:
+        raise ConfigError([f"lr_decay {lr_decay}: must lie between 0 and 1."])
+    rising, falling = warmup_steps(warmup, total_steps), round(lr_decay * total_steps)
+    if rising + falling > total_steps:
+        raise ConfigError(
+            [
+                f"warmup {rising} and lr_decay {falling} together are longer than the "
+                f"run of {total_steps} updates (total_steps)."
+            ]
+        )
+    return falling
+
+
 def rise(step: int, warmup: int) -> float | None:
     """The linear warm-up from 0 to 1, or None when it is over."""
     return step / warmup if step < warmup else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from uer.errors import ConfigError
-from uer.schedules.base import Schedule, Warmup, rise, warmup_steps
+from uer.schedules.base import Schedule, Warmup, decay_steps, rise, warmup_steps
 from uer.signature import Given
 
 
@@ -37,17 +37,8 @@ class TriStage(Schedule):
         for name, value in (("start_factor", start_factor), ("end_factor", end_factor)):
             if not 0 < value <= 1:
                 raise ConfigError([f"{name} {value}: must lie between 0 and 1, 0 excluded."])
-        if not 0 <= lr_decay <= 1:
-            raise ConfigError([f"lr_decay {lr_decay}: must lie between 0 and 1."])
-        self.decay = round(lr_decay * total_steps)
+        self.decay = decay_steps(lr_decay, warmup, total_steps)
         self.hold = total_steps - self.warmup - self.decay
-        if self.hold < 0:
-            raise ConfigError(
-                [
-                    f"warmup {self.warmup} and lr_decay {self.decay} together are longer than the "
-                    f"run of {total_steps} updates (total_steps)."
-                ]
-            )
 
     def factor(self, step: int) -> float:
         """See `Schedule.factor`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 
 from uer.batch import Batch
@@ -26,11 +28,15 @@ class Classification(Target):
         input_size: Given[int],
         labels_num: Given[int],
         pooling: Pooling = "first",
+        classifier_hidden: Annotated[
+            bool, "a linear map with tanh before the one to the classes"
+        ] = True,
+        classifier_bias: Annotated[bool, "the map to the classes has a bias"] = True,
         label_smoothing: LabelSmoothing = 0.0,
     ) -> None:
         super().__init__()
-        self.hidden = Linear(input_size, input_size)
-        self.output = Linear(input_size, labels_num)
+        self.hidden = Linear(input_size, input_size) if classifier_hidden else None
+        self.output = Linear(input_size, labels_num, bias=classifier_bias)
         self.pooling = pooling
         self.label_smoothing = label_smoothing
 
@@ -45,4 +51,5 @@ class Classification(Target):
 
     def logits(self, states: States) -> torch.Tensor:
         """[D, C] of every document."""
-        return self.output(torch.tanh(self.hidden(pool(states, self.pooling))))
+        pooled = pool(states, self.pooling)
+        return self.output(pooled if self.hidden is None else torch.tanh(self.hidden(pooled)))

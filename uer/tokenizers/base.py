@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -21,21 +20,36 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from uer.errors import DataError, UserError, did_you_mean
+from uer.errors import DataError, UserError
 from uer.registry import Registry
+from uer.tokenizers._files import File
+from uer.tokenizers._files import read_special_tokens as read_special_tokens
+from uer.tokenizers._files import read_vocabulary as read_vocabulary
+from uer.tokenizers._special_tokens import (
+    BERT_TOKENS,
+    ROLES,
+    choose_roles,
+    number_sentinels,
+)
 
 VocabPath = Annotated[
     str, "vocabulary file: one token per line, the line's number from 0 is its id"
 ]
+SpmModelPath = Annotated[str, "sentencepiece model (a .model file)"]
+ExtraIds = Annotated[int, "how many sentinels <extra_id_0>, <extra_id_1>, … stand behind the rest"]
 SpecialTokens = Annotated[
-    dict[str, str] | None,
-    "special tokens by role (pad, unk, cls, sep, mask) that differ from BERT's",
+    dict[str, str | None] | None,
+    "special tokens by role (pad, unk, cls, sep, mask, bos, eos, sentinel: the first of them) "
+    "that differ from the family's; null: there is none",
 ]
 
-REQUIRED = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
-ROLES = (*REQUIRED, "sentinel", "bos", "eos")
 DESCRIPTION = "uer_tokenizer.json"
-VOCABULARY = "vocab.txt"
+SPACE_MARK = "▁"  # what sentencepiece writes for a blank
+# What BERT's normaliser (in the Rust library) sets off as Chinese characters.
+CHINESE = (
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002b81f"
+    "\U0002b920-\U0002ceaf\U0002f800-\U0002fa1f"
+)
 
 
 class Encoded(NamedTuple):
@@ -57,38 +71,52 @@ class Encoded(NamedTuple):
 class Tokenizer(ABC):
     """Turns text into ids of one vocabulary.
 
-    A part's constructor is keyword-only; beside ``vocab_path`` and ``special_tokens`` its
-    parameters are plain values, which it hands on as ``options`` under their own names.
+    A part's constructor is keyword-only. Its parameters are paths of files, ``special_tokens``, and
+    plain values; it hands on the files and the values under the names of its parameters.
 
     Args:
-        vocab_path: the vocabulary file.
-        special_tokens: token by role, laid over BERT's; see `ROLES`.
+        vocabulary: token of each id.
+        source: where it was read, for messages.
+        files: what `save` writes and `load` gives back, by the parameter that takes its path.
+        special_tokens: token by role as the user gave it; see `ROLES`.
         options: whatever else decides the ids.
+        defaults: the family's special tokens.
+        required: roles that must be there unless the user drops them.
 
     Attributes:
         vocabulary: token of each id.
+        special_tokens: token by role; only the roles that exist.
         special: id by role.
-        special_ids: int64, sorted; the ids of all roles.
+        sentinel_ids: of the sentinels in the order of their numbers, wherever they stand.
+        special_ids: int64, sorted; the ids of all roles and all sentinels.
 
     Raises:
-        UserError: the file cannot be read, or lacks a special token.
+        UserError: the vocabulary lacks a special token, or there is no such role.
     """
 
     def __init__(
-        self, *, vocab_path: str, special_tokens: Mapping[str, str] | None, options: dict[str, Any]
+        self,
+        *,
+        vocabulary: Sequence[str],
+        source: str | Path,
+        files: Mapping[str, File],
+        special_tokens: Mapping[str, str | None] | None,
+        options: Mapping[str, Any],
+        defaults: Mapping[str, str] = BERT_TOKENS,
+        required: Iterable[str] = tuple(BERT_TOKENS),
     ) -> None:
-        self.vocabulary = read_vocabulary(vocab_path)
-        self.options = options
-        self.special_tokens = _special_tokens(special_tokens or {})
+        self.vocabulary = list(vocabulary)
+        self.files, self.options = dict(files), dict(options)
         self._ids = {token: number for number, token in enumerate(self.vocabulary)}
-        missing = [token for token in self.special_tokens.values() if token not in self._ids]
-        if missing:
-            raise UserError(
-                f"{vocab_path}: the vocabulary lacks the special tokens {', '.join(missing)}; "
-                "name its own ones with --special_tokens_path, or take another vocabulary."
-            )
+        self.special_tokens = choose_roles(
+            defaults, special_tokens or {}, self._ids, required=set(required), source=source
+        )
         self.special = {role: self._ids[token] for role, token in self.special_tokens.items()}
-        self.special_ids = np.unique(np.fromiter(self.special.values(), np.int64))
+        first = self.special_tokens.get("sentinel")
+        self.sentinel_ids = number_sentinels(first, self._ids) if first else []
+        self.special_ids = np.unique(
+            np.array([*self.special.values(), *self.sentinel_ids], np.int64)
+        )
 
     @abstractmethod
     def encode_batch(self, texts: Sequence[str], *, offsets: bool = False) -> Encoded:
@@ -112,7 +140,7 @@ class Tokenizer(ABC):
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of ids; special tokens are left out, except the one for unknown words."""
-        hidden = set(self.special_ids.tolist()) - {self.special["unk"]}
+        hidden = set(self.special_ids.tolist()) - {self.unknown}
         return self.join(self.tokens(number for number in ids if int(number) not in hidden))
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
@@ -125,14 +153,34 @@ class Tokenizer(ABC):
         return type(self).__module__.rpartition(".")[2].removeprefix("uer_plugin_")
 
     @property
+    def unknown(self) -> int | None:
+        """Id of the token for what is not known; None where another role has the same."""
+        others = {number for role, number in self.special.items() if role != "unk"}
+        number = self.special.get("unk")
+        return None if number in others else number
+
+    @property
     def vocab_size(self) -> int:
         """V, how many ids there are."""
         return len(self.vocabulary)
 
+    def roles(self) -> dict[str, str | None]:
+        """The special token of every role, None where there is none."""
+        return {role: self.special_tokens.get(role) for role in ROLES}
+
     def facts(self) -> dict[str, Any]:
-        """What models and processors ask for: ``vocab_size``, ``special_ids``, ``pad_id``, …"""
+        """What models and processors ask for: ``vocab_size``, ``special_ids``, ``pad_id``, …
+
+        Only the roles that exist have an id, and ``sentinel_ids`` is there if there is a sentinel.
+        """
         ids = {f"{role}_id": number for role, number in self.special.items()}
-        return {"vocab_size": self.vocab_size, "special_ids": self.special_ids.tolist(), **ids}
+        sentinels = {"sentinel_ids": self.sentinel_ids} if self.sentinel_ids else {}
+        return {
+            "vocab_size": self.vocab_size,
+            "special_ids": self.special_ids.tolist(),
+            **ids,
+            **sentinels,
+        }
 
     def fingerprint(self) -> str:
         """sha256 of everything that decides the ids; two equal ones tokenise alike."""
@@ -140,19 +188,21 @@ class Tokenizer(ABC):
 
     @cached_property
     def _fingerprint(self) -> str:
-        content = [self.kind, self.options, self.special_tokens, self.vocabulary]
+        files = {key: hashlib.sha256(file.content).hexdigest() for key, file in self.files.items()}
+        content = [self.kind, self.options, self.special_tokens, files]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode("ascii")).hexdigest()
 
     def save(self, folder: str | Path) -> None:
         """Write what `load` needs into a folder; equal tokenizers write equal bytes."""
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
-        lines = "".join(f"{token}\n" for token in self.vocabulary)
-        (target / VOCABULARY).write_bytes(lines.encode("utf-8"))
+        for file in self.files.values():
+            (target / file.name).write_bytes(file.content)
         description = {
             "kind": self.kind,
+            "files": {key: file.name for key, file in self.files.items()},
             "options": self.options,
-            "special_tokens": self.special_tokens,
+            "special_tokens": self.roles(),
             "fingerprint": self.fingerprint(),
         }
         text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
@@ -174,57 +224,29 @@ def load(folder: str | Path) -> Tokenizer:
         stored = json.loads(source.read_bytes())
         kind, options, expected = stored["kind"], stored["options"], stored["fingerprint"]
         special_tokens = stored["special_tokens"]
+        paths = {key: str(Path(folder) / Path(name).name) for key, name in stored["files"].items()}
     except OSError as error:
         raise DataError(f"no saved tokenizer can be read: {error.strerror}.", source) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError("this is no description of a tokenizer; save it again.", source) from error
     part: Any = tokenizers.get(kind)
-    tokenizer: Tokenizer = part(
-        vocab_path=str(Path(folder) / VOCABULARY), special_tokens=special_tokens, **options
-    )
+    tokenizer: Tokenizer = part(special_tokens=special_tokens, **paths, **options)
     if tokenizer.fingerprint() != expected:
         raise DataError("the tokenizer was changed after it was saved; save it again.", source)
     return tokenizer
 
 
-def read_vocabulary(path: str | Path) -> list[str]:
-    """Tokens of a vocabulary file, in the order of their ids.
-
-    A token is the first field of its line, as in the predecessors' vocabularies with counts behind
-    the token. Fields end at a blank, tab or carriage return only: other white space (U+2028 in
-    Google's Chinese vocabulary) is a token.
+def require_unknown(tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer that would not know what to make of an unknown word.
 
     Raises:
-        DataError: the file cannot be read, is not UTF-8, or has an empty or repeated line.
+        UserError: the role ``unk`` was dropped.
     """
-    content = _read_utf8(Path(path)).removesuffix("\n")
-    if not content:
-        raise DataError("the vocabulary is empty.", path)
-    seen: dict[str, int] = {}
-    for number, line in enumerate(content.split("\n"), start=1):
-        token = re.split("[ \t\r]", line.lstrip(" \t\r"), maxsplit=1)[0]
-        if not token:
-            raise DataError("this line holds no token; remove it or name a token.", path, number)
-        if token in seen:
-            earlier = seen[token]
-            raise DataError(f"the token {token!r} stands in line {earlier} already.", path, number)
-        seen[token] = number
-    return list(seen)
-
-
-def read_special_tokens(path: str | Path) -> dict[str, str]:
-    """Special tokens by role from a JSON file (``{"pad_token": "<pad>", …}`` or ``{"pad": …}``).
-
-    Raises:
-        DataError: the file is not JSON, or maps something else than roles to tokens.
-    """
-    try:
-        stored = json.loads(_read_utf8(Path(path)))
-    except json.JSONDecodeError as error:
-        raise DataError(f"this is not JSON: {error.msg}.", path, error.lineno) from error
-    if not isinstance(stored, dict) or not all(isinstance(v, str) for v in stored.values()):
-        raise DataError('expected a map of roles to tokens, as {"pad_token": "[PAD]"}.', path)
-    return {role.removesuffix("_token"): token for role, token in stored.items()}
+    if "unk" not in tokenizer.special:
+        raise UserError(
+            f"special_tokens: the tokenizer '{tokenizer.kind}' needs the role 'unk' for words that "
+            "are not in its vocabulary; name its token."
+        )
 
 
 def code_points(text: str) -> np.ndarray:
@@ -240,26 +262,3 @@ def code_points(text: str) -> np.ndarray:
             f"the text {error.object[error.start - 10 if error.start > 10 else 0 : error.end]!r} "
             "holds half a surrogate pair, which is no Unicode character; repair its source."
         ) from error
-
-
-def _special_tokens(given: Mapping[str, str]) -> dict[str, str]:
-    for role in given:
-        if role not in ROLES:
-            raise UserError(
-                f"special_tokens: there is no role '{role}'{did_you_mean(role, ROLES)} "
-                f"Known: {', '.join(ROLES)}."
-            )
-    return {**REQUIRED, **given}
-
-
-def _read_utf8(path: Path) -> str:
-    """Text of a file without its byte order mark."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"the file cannot be read: {error.strerror}.", path) from error
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError("this line is not UTF-8; convert the file.", path, line) from error

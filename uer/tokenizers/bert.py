@@ -17,16 +17,19 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
+from uer.tokenizers._files import read_vocabulary, vocabulary_file
 from uer.tokenizers._word_cache import WordCache
-from uer.tokenizers.base import Encoded, SpecialTokens, Tokenizer, VocabPath
+from uer.tokenizers.base import (
+    CHINESE,
+    Encoded,
+    SpecialTokens,
+    Tokenizer,
+    VocabPath,
+    require_unknown,
+)
 
 CONTINUES = "##"
-# What BERT's normaliser (in the Rust library) sets off as Chinese characters.
-_CHINESE = (
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002b81f"
-    "\U0002b920-\U0002ceaf\U0002f800-\U0002fa1f"
-)
-_BLANK_BESIDE_CHINESE = re.compile(f"(?<=[{_CHINESE}]) | (?=[{_CHINESE}])")
+_BLANK_BESIDE_CHINESE = re.compile(f"(?<=[{CHINESE}]) | (?=[{CHINESE}])")
 
 
 class BertTokenizer(Tokenizer):
@@ -39,9 +42,18 @@ class BertTokenizer(Tokenizer):
         do_lower_case: Annotated[bool, "lower the case and strip accents"] = True,
         special_tokens: SpecialTokens = None,
     ) -> None:
-        options = {"do_lower_case": do_lower_case}
-        super().__init__(vocab_path=vocab_path, special_tokens=special_tokens, options=options)
-        rust = RustTokenizer(WordPiece(self._ids, unk_token=self.special_tokens["unk"]))
+        vocabulary = read_vocabulary(vocab_path)
+        super().__init__(
+            vocabulary=vocabulary,
+            source=vocab_path,
+            files={"vocab_path": vocabulary_file(vocabulary)},
+            special_tokens=special_tokens,
+            options={"do_lower_case": do_lower_case},
+        )
+        require_unknown(self)
+        unknown, special = self.special_tokens["unk"], set(self.special_ids.tolist())
+        pieces = {t: n for t, n in self._ids.items() if t == unknown or n not in special}
+        rust = RustTokenizer(WordPiece(pieces, unk_token=unknown))
         set_bert_splitting(rust, do_lower_case)
         self._words = WordCache(rust)
         self._begins_word = np.array([not token.startswith(CONTINUES) for token in self.vocabulary])

@@ -6,17 +6,34 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from uer.tokenizers.base import Encoded, SpecialTokens, Tokenizer, VocabPath, code_points
+from uer.tokenizers._files import read_vocabulary, vocabulary_file
+from uer.tokenizers.base import (
+    Encoded,
+    SpecialTokens,
+    Tokenizer,
+    VocabPath,
+    code_points,
+    require_unknown,
+)
 
 
 class CharTokenizer(Tokenizer):
     """Every character is a token and a word; case is kept, white space at the ends is not."""
 
     def __init__(self, *, vocab_path: VocabPath, special_tokens: SpecialTokens = None) -> None:
-        super().__init__(vocab_path=vocab_path, special_tokens=special_tokens, options={})
+        vocabulary = read_vocabulary(vocab_path)
+        super().__init__(
+            vocabulary=vocabulary,
+            source=vocab_path,
+            files={"vocab_path": vocabulary_file(vocabulary)},
+            special_tokens=special_tokens,
+            options={},
+        )
+        require_unknown(self)
         self._table = np.full(0x110000, self.special["unk"], np.uint32)
+        special = set(self.special_ids.tolist())
         for token, number in self._ids.items():
-            if len(token) == 1:
+            if len(token) == 1 and number not in special:
                 self._table[ord(token)] = number
 
     def encode_batch(self, texts: Sequence[str], *, offsets: bool = False) -> Encoded:

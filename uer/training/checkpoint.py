@@ -3,8 +3,10 @@
 ::
 
     model.safetensors               weights; tied tensors once, their other names in the metadata
+    ema.safetensors                 the same of their running mean, if there is one
     config.yaml                     the resolved configuration
     tokenizer/                      what the data side needs to make batches
+    tokenizer_tgt/                  the target side's, where it has its own
     trainer/state.json              step, position in the data, settings, figures so far
     trainer/optimizer.safetensors   "<quantity>/<parameter>"
     trainer/rng.safetensors         states of the random generators
@@ -16,8 +18,9 @@ executable: no pickle.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,14 +31,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from uer.errors import CheckpointError
+from uer.errors import CheckpointError, UserError
 from uer.files import atomic_folder
 
 MARKER = "config.yaml"
 FORMAT = 1
 BODY = ("embedding", "encoder", "tgt_embedding", "decoder")
+_DECODING = ("tgt_embedding", "decoder")
 MANIFEST = "manifest.json"
-_WEIGHTS = "model.safetensors"
+_WEIGHTS, _AVERAGE = "model.safetensors", "ema.safetensors"
 _STATE, _OPTIMIZER = "trainer/state.json", "trainer/optimizer.safetensors"
 _RNG = "trainer/rng.safetensors"
 _EDITABLE = (MARKER,)
@@ -48,10 +52,12 @@ class Contents:
     Args:
         config: text of ``config.yaml``.
         save_tokenizer: writes the tokenizer's files into the folder it is given; None: no text.
+        save_tgt_tokenizer: the same for the target side's, where it has its own.
     """
 
     config: str
     save_tokenizer: Callable[[Path], None] | None = None
+    save_tgt_tokenizer: Callable[[Path], None] | None = None
 
 
 @dataclass(kw_only=True)
@@ -89,6 +95,7 @@ class TrainerState:
         optimizer: ``"<quantity>/<parameter>"`` → tensor.
         rng: states of the random generators.
         engine: state of the engine (loss scaling).
+        average: running mean of the weights, named like them; empty: there is none.
     """
 
     progress: Progress
@@ -96,6 +103,7 @@ class TrainerState:
     optimizer: dict[str, torch.Tensor]
     rng: dict[str, torch.Tensor]
     engine: dict[str, float] = field(default_factory=dict)
+    average: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 class Mismatch(NamedTuple):
@@ -151,16 +159,20 @@ def save_checkpoint(
         trainer: what is needed to resume; None for a model that is only to be used.
 
     Raises:
-        UserError: the place cannot be written, or holds something that is no checkpoint.
+        UserError: the place cannot be written, is full, or holds something that is no checkpoint.
     """
-    with atomic_folder(folder, MANIFEST) as scratch:
-        owners, aliases = untie(weights)
-        metadata = {"format": "pt", "aliases": json.dumps(aliases)}
-        save_file(owners, scratch / _WEIGHTS, metadata)
+    with _refusal_explained(folder), atomic_folder(folder, MANIFEST) as scratch:
+        _save_weights(scratch / _WEIGHTS, weights)
+        if trainer is not None and trainer.average:
+            _save_weights(scratch / _AVERAGE, trainer.average)
         (scratch / MARKER).write_text(contents.config, encoding="utf-8")
-        if contents.save_tokenizer is not None:
-            (scratch / "tokenizer").mkdir()
-            contents.save_tokenizer(scratch / "tokenizer")
+        for name, save in (
+            ("tokenizer", contents.save_tokenizer),
+            ("tokenizer_tgt", contents.save_tgt_tokenizer),
+        ):
+            if save is not None:
+                (scratch / name).mkdir()
+                save(scratch / name)
         if trainer is not None:
             _save_trainer(scratch, trainer)
         _write_json(scratch / MANIFEST, {"format": FORMAT, "files": _sizes(scratch)})
@@ -208,7 +220,33 @@ def fill(
     Raises:
         CheckpointError: the body stays unmatched, a shape differs, or tied tensors are not equal.
     """
+    report, matches = match(model, found, source)
+    if not allow_partial:
+        require_body(source, report)
     own = model.state_dict()
+    with torch.no_grad():
+        for name, tensor in matches.items():
+            own[name].copy_(tensor)
+    return report
+
+
+def match(
+    model: nn.Module, found: Mapping[str, torch.Tensor], source: str | Path
+) -> tuple[LoadReport, dict[str, torch.Tensor]]:
+    """Find the tensors for a model's parameters; the model may live on the device ``meta``.
+
+    Args:
+        model: as in `fill`.
+        found: as in `fill`.
+        source: as in `fill`.
+
+    Returns:
+        What would become of each tensor, and the tensors by the model's names, tied names included.
+
+    Raises:
+        CheckpointError: tied tensors are not equal.
+    """
+    own = model.state_dict(keep_vars=True)
     groups = _names_by_tensor(own)
     matches: dict[str, torch.Tensor] = {}
     missing, mismatched = [], []
@@ -227,12 +265,7 @@ def fill(
         unexpected=sorted(found.keys() - own.keys()),
         mismatched=sorted(mismatched),
     )
-    if not allow_partial:
-        _require_body(source, report)
-    with torch.no_grad():
-        for name, tensor in matches.items():
-            own[name].copy_(tensor)
-    return report
+    return report, matches
 
 
 def load_trainer_state(folder: str | Path) -> TrainerState:
@@ -242,16 +275,18 @@ def load_trainer_state(folder: str | Path) -> TrainerState:
         CheckpointError: the folder is no whole checkpoint, or was saved without a trainer's state.
     """
     check_files(folder, resume=True)
-    state = _read_json(Path(folder) / _STATE)
+    root = Path(folder)
+    state = _read_json(root / _STATE)
     known = {entry.name for entry in fields(Progress)}
     progress = {name: value for name, value in state["progress"].items() if name in known}
     progress["window"] = {k: (v[0], v[1]) for k, v in progress["window"].items()}
     return TrainerState(
         progress=Progress(**progress),
         settings=state["settings"],
-        optimizer=_read_tensors(Path(folder) / _OPTIMIZER)[0],
-        rng=_read_tensors(Path(folder) / _RNG)[0],
+        optimizer=_read_tensors(root / _OPTIMIZER)[0],
+        rng=_read_tensors(root / _RNG)[0],
         engine=state["engine"],
+        average=_read_weights(root / _AVERAGE) if (root / _AVERAGE).is_file() else {},
     )
 
 
@@ -261,7 +296,11 @@ def read_weights(folder: str | Path) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: the file is missing or damaged.
     """
-    tensors, metadata = _read_tensors(Path(folder) / _WEIGHTS)
+    return _read_weights(Path(folder) / _WEIGHTS)
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    tensors, metadata = _read_tensors(path)
     aliases: dict[str, str] = json.loads(metadata.get("aliases", "{}"))
     return tensors | {name: tensors[owner] for name, owner in aliases.items()}
 
@@ -322,7 +361,8 @@ def _names_by_tensor(weights: Mapping[str, torch.Tensor]) -> list[list[str]]:
     groups: dict[tuple[Any, ...], list[str]] = {}
     for name in sorted(weights):
         tensor = weights[name]
-        place = tensor.data_ptr() if tensor.numel() and tensor.device.type != "meta" else name
+        stored = tensor.numel() and tensor.device.type != "meta"
+        place = tensor.data_ptr() if stored else id(tensor)
         key = (place, tensor.device, tuple(tensor.shape), tensor.stride(), tensor.dtype)
         groups.setdefault(key, []).append(name)
     return list(groups.values())
@@ -339,11 +379,25 @@ def _require_equal(source: str | Path, names: list[str], found: Mapping[str, tor
             )
 
 
-def _require_body(source: str | Path, report: LoadReport) -> None:
-    """Embeddings, encoder and decoder must match whole, and no shape may differ."""
+def require_body(source: str | Path, report: LoadReport, *, partly: bool = True) -> None:
+    """Embeddings, encoder and decoder must match whole, and no shape may differ.
+
+    A model without any decoder leaves the checkpoint's behind: its encoder is used alone.
+
+    Args:
+        source: what the weights were read from, for messages.
+        report: what became of each tensor.
+        partly: there is a flag to load what fits, which the message names.
+
+    Raises:
+        CheckpointError: they do not.
+    """
+    own = {name.split(".")[0] for name in (*report.matched, *report.missing)}
+    decodes = not own.isdisjoint(_DECODING)
+    wanted = [part for part in BODY if decodes or part not in _DECODING]
     wrong = {
         "the checkpoint lacks": [n for n in report.missing if n.split(".")[0] in BODY],
-        "the model has no": [n for n in report.unexpected if n.split(".")[0] in BODY],
+        "the model has no": [n for n in report.unexpected if n.split(".")[0] in wanted],
         "the shapes differ of": [
             f"{m.name} (checkpoint {list(m.file)}, model {list(m.model)})"
             for m in report.mismatched
@@ -351,9 +405,10 @@ def _require_body(source: str | Path, report: LoadReport) -> None:
     }
     problems = [f"{what} {_some(names)}" for what, names in wrong.items() if names]
     if problems:
+        instead = ", or load what fits with --allow_partial" if partly else ""
         raise CheckpointError(
             f"{source} does not fit the model: {'; '.join(problems)}. Use the configuration it was "
-            "trained with, or load what fits with --allow_partial."
+            f"trained with{instead}."
         )
 
 
@@ -361,6 +416,23 @@ def _some(names: list[str], at_most: int = 6) -> str:
     shown = ", ".join(names[:at_most])
     rest = len(names) - at_most
     return shown if rest <= 0 else f"{shown} and {rest} more"
+
+
+@contextlib.contextmanager
+def _refusal_explained(folder: str | Path) -> Iterator[None]:
+    """A full disk, for example; safetensors has an error of its own for it."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"the checkpoint {folder} could not be written ({error}); make room or choose another "
+            "--output_model_path. The checkpoints written before are whole: resume from the last."
+        ) from error
+
+
+def _save_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    owners, aliases = untie(weights)
+    save_file(owners, path, {"format": "pt", "aliases": json.dumps(aliases)})
 
 
 def _save_trainer(folder: Path, state: TrainerState) -> None:

@@ -54,6 +54,14 @@ class Trainable(Protocol):
         """Parameters by name, with and without weight decay."""
         ...
 
+    def hidden(self) -> set[str]:
+        """Names of the parameters of hidden layers."""
+        ...
+
+    def stages(self) -> list[set[str]]:
+        """Names of the parameters of embeddings and layers, in the order a batch passes them."""
+        ...
+
     def on_update(self, step: int, total: int) -> None:
         """Called after update ``step`` (from 1) of ``total``."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -131,6 +132,9 @@ class Window:
 def evaluate(engine: Engine, model: Trainable, data: EvaluationData) -> dict[str, float]:
     """Losses and metrics over a whole set, without a gradient and without dropout.
 
+    Whatever a model draws meanwhile (a generator's samples) is the same every time, and the run's
+    own randomness stays where it was.
+
     Args:
         engine: runs the model, which is left in training mode.
         model: the same model, for what it knows of its targets.
@@ -145,7 +149,7 @@ def evaluate(engine: Engine, model: Trainable, data: EvaluationData) -> dict[str
     window = Window(engine.device)
     engine.model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _own_randomness(engine.device):
             for batch in data.once():
                 engine.processes.beat()
                 there = batch.to(engine.device, non_blocking=True)
@@ -156,6 +160,17 @@ def evaluate(engine: Engine, model: Trainable, data: EvaluationData) -> dict[str
     if not figures:
         raise DataError("the evaluation data holds no item that a target could score.")
     return figures
+
+
+@contextmanager
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """Draw from a fixed seed, and afterwards go on as if nothing had been drawn."""
+    on_cpu = device.type == "cpu"
+    with torch.random.fork_rng(
+        [] if on_cpu else [device], device_type="cuda" if on_cpu else device.type
+    ):
+        torch.manual_seed(0)
+        yield
 
 
 def _ratios(

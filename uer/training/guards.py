@@ -1,10 +1,13 @@
-"""What may go wrong in a run that goes well: gradients that are not finite, and signals."""
+"""What may go wrong in a run that goes well: gradients, memory, and signals."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -15,6 +18,9 @@ from uer.errors import UserError
 logger = logging.getLogger(__name__)
 
 Positions = list[dict[str, int]]
+
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_SETTLING, _MEMORY = 20, 0.05  # updates before norms have a usual size; share of a new one in it
 
 
 class NonFiniteGuard:
@@ -76,6 +82,58 @@ class NonFiniteGuard:
             )
 
 
+class SpikeGuard:
+    """Warns of updates whose gradients are much larger than usual; the updates are made anyway.
+
+    What is usual is a running geometric mean of the norms; it is learnt anew after a resume. Norms
+    are read one update late, as in `NonFiniteGuard`.
+
+    Args:
+        factor: this many times the usual norm is a spike; 0: nothing is.
+    """
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+        self._seen, self._usual = 0, 0.0
+        self._pending: tuple[int, _LateNumber, Positions] | None = None
+
+    def watch(self, step: int, norm: torch.Tensor, positions: Positions) -> None:
+        """Follow an update; what is found out concerns the one before.
+
+        Args:
+            step: the update, from 1.
+            norm: [] of its gradients.
+            positions: where in the data its micro-batches began.
+        """
+        if self.factor:
+            late = _LateNumber(norm)
+            self.flush()
+            self._pending = (step, late, positions)
+
+    def flush(self) -> None:
+        """Find out about the last update now."""
+        if self._pending is None:
+            return
+        step, number, positions = self._pending
+        self._pending = None
+        norm = number.read()
+        if not (math.isfinite(norm) and norm > 0):
+            return
+        usual = math.exp(self._usual)
+        if self._seen >= _SETTLING and norm > self.factor * usual:
+            logger.warning(
+                "the gradients of update %d have norm %.4g, %.0f times the usual %.4g; "
+                "its data began at %s",
+                step,
+                norm,
+                norm / usual,
+                usual,
+                positions,
+            )
+        self._seen += 1
+        self._usual += (math.log(norm) - self._usual) * max(_MEMORY, 1 / self._seen)
+
+
 class _LateNumber:
     """A number of the device that is on its way to the host."""
 
@@ -94,8 +152,33 @@ class _LateNumber:
         return float(self._value)
 
 
+@contextlib.contextmanager
+def memory_explained(step: Callable[[], int]) -> Iterator[None]:
+    """Say which settings help when the block runs out of memory.
+
+    Args:
+        step: how many updates are done.
+
+    Raises:
+        UserError: it did.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error).lower()
+        signs = ("out of memory", "not enough memory", "can't allocate memory")
+        kinds = (MemoryError, torch.OutOfMemoryError)
+        if not isinstance(error, kinds) and not any(sign in text for sign in signs):
+            raise
+        raise UserError(
+            f"out of memory in update {step() + 1}; lower --batch_size and raise "
+            "--accumulation_steps by the same factor, which gives the same result, or lower "
+            "--seq_length."
+        ) from error
+
+
 class Interruption:
-    """While entered, SIGTERM and the first SIGINT ask the run to end after the current update.
+    """While entered, SIGTERM, SIGUSR1 and the first SIGINT end the run after the current update.
 
     A second SIGINT stops at once. Outside the main thread Python delivers no signals, so nothing
     is installed there.
@@ -110,7 +193,7 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in ENDING:
                 self._before[number] = signal.signal(number, self._remember)
         return self
 
@@ -124,7 +207,7 @@ class Interruption:
             signal.signal(number, handler)
 
     def exit_status(self) -> int:
-        """What a shell reports of a process that this signal ended: 143 (TERM) or 130 (INT)."""
+        """What a shell reports of a process that this signal ended: 143 (TERM), 138 (USR1), …"""
         return 128 + (self.signal or 0)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:

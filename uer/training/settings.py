@@ -34,10 +34,20 @@ class Settings:
     batch_size: Annotated[int, "rows of a micro-batch, per process"] = 32
     accumulation_steps: Annotated[int, "micro-batches of an update"] = 1
     learning_rate: Annotated[float, "peak learning rate"] = 2e-5
+    layerwise_decay: Annotated[
+        float, "learning rate of each layer as a factor of that of the layer above"
+    ] = 1.0
+    ema_decay: Annotated[
+        float, "share that an update keeps of a running mean of the weights; 0: there is none"
+    ] = 0.0
+    max_hours: Annotated[float | None, "end the run, with a checkpoint, after this time"] = None
     max_grad_norm: Annotated[float, "gradients are clipped to this norm; 0: never"] = 1.0
     max_skipped_updates: Annotated[
         int, "stop after this many updates in a row whose gradients are not finite"
     ] = 10
+    spike_factor: Annotated[
+        float, "warn of gradients whose norm is this many times the usual; 0: never"
+    ] = 10.0
     seed: Annotated[int, "seed of everything random"] = 7
     precision: Annotated[
         Precision, "arithmetic of the forward pass; auto: what the device does well"
@@ -71,6 +81,19 @@ class Settings:
             **not_negative,
             "output_model_path": (bool(self.output_model_path), "name a place to write to"),
             "learning_rate": (_positive(self.learning_rate), "must be a positive number"),
+            "layerwise_decay": (
+                0 < self.layerwise_decay <= 1,
+                "must lie between 0 and 1, 0 excluded",
+            ),
+            "ema_decay": (0 <= self.ema_decay < 1, "must lie between 0 and 1, 1 excluded"),
+            "max_hours": (
+                self.max_hours is None or _positive(self.max_hours),
+                "must be a positive number",
+            ),
+            "spike_factor": (
+                self.spike_factor == 0 or (_positive(self.spike_factor) and self.spike_factor > 1),
+                "must be above 1, or 0 for no warnings",
+            ),
             "max_grad_norm": (
                 self.max_grad_norm == 0 or _positive(self.max_grad_norm),
                 "must be a positive number, or 0 for no clipping",

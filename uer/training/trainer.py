@@ -8,6 +8,7 @@ micro-batches of unequal size give the gradient of one big batch, for several ta
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,7 @@ from uer.layers.dropout import POOL
 from uer.optimizers.base import Optimizer
 from uer.schedules.base import Schedule
 from uer.score import Ratio, Score
+from uer.training.average import WeightAverage
 from uer.training.blocks import recompute
 from uer.training.checkpoint import (
     Contents,
@@ -32,7 +34,13 @@ from uer.training.checkpoint import (
 )
 from uer.training.engine import Engine, StepReport, Trainable
 from uer.training.evaluation import Evaluation, Window, evaluate
-from uer.training.guards import Interruption, NonFiniteGuard, Positions
+from uer.training.guards import (
+    Interruption,
+    NonFiniteGuard,
+    Positions,
+    SpikeGuard,
+    memory_explained,
+)
 from uer.training.machine import (
     name_by_rank,
     random_state,
@@ -42,6 +50,7 @@ from uer.training.machine import (
     state_of_rank,
 )
 from uer.training.progress import Bar, Console, Meter, Writer
+from uer.training.rates import make_optimizer
 from uer.training.saver import Saver
 from uer.training.settings import Settings
 
@@ -121,7 +130,11 @@ class Trainer:
         self.progress = Progress()
         self.window = Window(engine.device)
         self.guard = NonFiniteGuard(settings.max_skipped_updates)
+        self.spikes = SpikeGuard(settings.spike_factor)
+        self.average: WeightAverage | None = None
         self._norm = torch.zeros(())
+        self._starting = True  # no update of this process has been made yet
+        self._out_of_time = False
         self._measured: tuple[int, float] | None = None  # the last evaluation: its step, its value
         self._saved_at = -1
 
@@ -133,25 +146,27 @@ class Trainer:
                 that was never interrupted.
 
         Returns:
-            How far the run is: all updates are done.
+            How far the run is: all updates are done, or ``max_hours`` are over.
 
         Raises:
-            SystemExit: SIGTERM (status 143) or SIGINT (130) ended the run early; the update was
-                finished and a checkpoint written.
+            SystemExit: SIGTERM (status 143), SIGUSR1 (138) or SIGINT (130) ended the run early;
+                the update was finished and a checkpoint written.
             UserError: the output cannot be written, the data is empty, the checkpoint does not
-                fit, or too many gradients in a row were not finite.
+                fit, memory is too small, or too many gradients in a row were not finite.
         """
+        ends = time.monotonic() + 3600 * (self.settings.max_hours or 0)
         with self.engine.processes.together():
-            self._prepare(resume)
+            with memory_explained(lambda: self.progress.step):
+                self._prepare(resume)
             bar = Bar(self.settings.total_steps, self.progress.step, shown=self.engine.is_main)
             try:
-                with Interruption() as interruption:
-                    self._loop(interruption, bar)
+                with Interruption() as interruption, memory_explained(lambda: self.progress.step):
+                    self._loop(interruption, bar, ends)
             finally:
                 bar.close()
                 for writer in self.writers:
                     writer.close()
-            if self.progress.step < self.settings.total_steps:
+            if self.progress.step < self.settings.total_steps and not self._out_of_time:
                 raise SystemExit(max(self.engine.processes.gather(interruption.exit_status())))
         return self.progress
 
@@ -163,9 +178,10 @@ class Trainer:
         state = None if resume is None else self._load(resume, module)
         if settings.checkpoint_activations:
             logger.info("activations of %d layers are computed twice", recompute(module))
-        rate = settings.learning_rate
-        self.engine.prepare(module, lambda: self.optimizer.build(self.model.decay_groups(), rate))
+        self.engine.prepare(module, lambda: make_optimizer(self.optimizer, self.model, settings))
         self.engine.model.train()
+        if settings.ema_decay:
+            self.average = WeightAverage(module, settings.ema_decay)
         if processes.rank:  # the weights were drawn alike; what comes now is each process's own
             seed_everything(seed_of_rank(settings.seed, processes.rank))
         if not self.model.additive and self.settings.accumulation_steps > 1:
@@ -204,6 +220,8 @@ class Trainer:
         """Bring everything to where the checkpoint was; the random states last."""
         self.engine.load_optimizer_state(state.optimizer)
         self.engine.load_state(state.engine)
+        if self.average is not None:
+            self.average.restore(state.average)
         self.progress = state.progress
         self.stream.seek(state.progress.position)
         window = state.progress.window  # the sums over all processes
@@ -222,13 +240,17 @@ class Trainer:
         changed = self.settings.differences(state.settings)
         return f"; changed since: {', '.join(changed)}" if changed else ""
 
-    def _loop(self, interruption: Interruption, bar: Bar) -> None:
+    def _loop(self, interruption: Interruption, bar: Bar, ends: float) -> None:
         settings, progress = self.settings, self.progress
         self.meter.restart()
         while progress.step < settings.total_steps:
             self.engine.processes.beat()
             if self.engine.any_rank(interruption.signal is not None):
                 logger.warning("the run was asked to end; it stops after update %d", progress.step)
+                break
+            if settings.max_hours and self.engine.any_rank(time.monotonic() >= ends):
+                logger.info("max_hours are over; the run ends after update %d", progress.step)
+                self._out_of_time = True
                 break
             self._update()
             bar.advance()
@@ -239,8 +261,10 @@ class Trainer:
             if progress.step % settings.save_checkpoint_steps == 0:
                 self._save()
         self.guard.flush()
+        self.spikes.flush()
         if self._saved_at != progress.step:
-            self._save(interrupted=progress.step < settings.total_steps)
+            early = progress.step < settings.total_steps and not self._out_of_time
+            self._save(interrupted=early)
 
     def _update(self) -> None:
         progress = self.progress
@@ -253,12 +277,29 @@ class Trainer:
         report, scored = update(self.engine, self.model, there, rate)
         for scores, items in scored:
             self.window.add(scores, items, unless=report.skipped)
+        if self._starting:
+            self._tell_start(scored)
         self._norm = report.grad_norm
         progress.step += 1
+        if self.average is not None:
+            self.average.update(progress.step, report.skipped)
         progress.position = self.stream.position()
         total = self.settings.total_steps
         self.engine.edit(lambda: self.model.on_update(progress.step, total))
         self.guard.watch(progress.step, report.skipped, positions)
+        self.spikes.watch(progress.step, report.grad_norm, positions)
+
+    def _tell_start(self, scored: Sequence[Scored]) -> None:
+        """Log the loss before any change: weights that did not load show at once."""
+        self._starting = False
+        window = Window(self.engine.device)
+        for scores, items in scored:
+            window.add(scores, items)
+        figures = window.figures(self.engine, self.model.loss_weights)
+        losses = {name: value for name, value in figures.items() if name.endswith("loss")}
+        if self.engine.is_main:
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            logger.info("before update %d: %s", self.progress.step + 1, shown or "no item")
 
     def _fetch(self) -> tuple[list[Batch], Positions]:
         """The micro-batches of an update, and where each began."""
@@ -331,6 +372,7 @@ class Trainer:
             optimizer=self.engine.optimizer_state(),
             rng=name_by_rank(self.engine.processes.gather(random_state())),
             engine=self.engine.state(),
+            average=self.average.weights(self.engine.weights()) if self.average else {},
         )
 
 

@@ -69,7 +69,7 @@ class MultiHeadAttention(Attention):
         memory: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """[B, Lq, H], memory [B, Lk, H'] → [B, Lq, H]."""
-        memory = hidden if memory is None else memory
+        memory = hidden[:, : context.keys] if memory is None else memory
         query = _heads(self.query(hidden), self.heads)
         key, value = (_heads(map_(memory), self.kv_heads) for map_ in (self.key, self.value))
         if self.query_norm is not None and self.key_norm is not None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from uer.glossary import HeadsNum
+from uer.glossary import HeadsNum, RelativeBuckets, RelativeMaxDistance
 from uer.layers.base import Placement, Position
 from uer.layers.linear import table
 from uer.masks import AttentionMask
@@ -26,10 +25,8 @@ class RelativePosition(Position):
         self,
         *,
         heads_num: HeadsNum,
-        relative_attention_buckets_num: Annotated[int, "buckets of relative distances"] = 32,
-        relative_attention_max_distance: Annotated[
-            int, "distances from here on share a bucket"
-        ] = 128,
+        relative_attention_buckets_num: RelativeBuckets = 32,
+        relative_attention_max_distance: RelativeMaxDistance = 128,
     ) -> None:
         super().__init__()
         self.weight = table(relative_attention_buckets_num, heads_num)

@@ -15,6 +15,7 @@ from torch import nn
 from uer.batch import Batch
 from uer.components import Part
 from uer.errors import ConfigError, UserError
+from uer.optimizers.base import set_learning_rate
 from uer.score import Score
 from uer.training.deepspeed_config import completed, divides_rounded
 from uer.training.engine import Engine, StepReport, require_parameter
@@ -88,12 +89,14 @@ class DeepSpeed(Engine):
 
     def step(self, learning_rate: float) -> StepReport:
         """See `Engine.step`."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        set_learning_rate(self.optimizer, learning_rate)
         self._runner.step()
         skipped = not self._runner.was_step_applied()
         norm = float("nan") if skipped else float(self._runner.get_global_grad_norm())
-        return StepReport(torch.tensor(norm), torch.tensor(float(skipped)))
+        return StepReport(
+            torch.tensor(norm, device=self.device),
+            torch.tensor(float(skipped), device=self.device),
+        )
 
     def weights(self) -> dict[str, torch.Tensor]:
         """See `Engine.weights`; one tensor is brought together at a time."""

@@ -9,6 +9,7 @@ from torch import nn
 
 from uer.batch import Batch
 from uer.errors import ConfigError
+from uer.optimizers.base import set_learning_rate
 from uer.score import Score
 from uer.training.engine import Engine, LossScale, StepReport, require_parameter
 
@@ -45,8 +46,7 @@ class SingleDevice(Engine):
         Clipping is left to the optimizer's own division by ``grad_scale``: it reads the gradients
         anyway.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        set_learning_rate(self.optimizer, learning_rate)
         scaled = self.total_norm().to(self.device, torch.float32)
         divisor = torch.ones_like(scaled) if self._scaler is None else self._scaler.scale
         norm = scaled / divisor

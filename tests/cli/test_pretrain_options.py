@@ -1,0 +1,90 @@
+"""Flags that decide how a model is trained, from the command line to the checkpoint."""
+
+import logging
+
+import pytest
+from safetensors import safe_open
+from support import TINY
+
+from uer.cli.main import run
+from uer.config import dump_yaml
+from uer.training.checkpoint import load_trainer_state
+
+CONFIG = {
+    "data_processor": "mlm",
+    "seq_length": 32,
+    "embedding": ["word", "pos"],
+    "encoder": "transformer",
+    "target": "mlm",
+    "tie_weights": True,
+    **TINY,
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, vocabulary, corpus):
+    folder = tmp_path_factory.mktemp("options")
+    (folder / "tiny.yaml").write_text(dump_yaml(CONFIG))
+    words = ["--corpus_path", corpus, "--vocab_path", vocabulary, "--data_processor", "mlm"]
+    words += ["--dataset_path", folder / "data"]
+    assert run("preprocess", [str(word) for word in words], "preprocess.py") == 0
+    return folder
+
+
+@pytest.fixture
+def train(data, tmp_path, caplog):
+    def attempt(**flags):
+        """Train; the checkpoint at the end."""
+        given = {
+            "dataset_path": data / "data",
+            "config_path": data / "tiny.yaml",
+            "output_model_path": tmp_path / "model",
+            "batch_size": 4,
+            "threads": 1,
+            "learning_rate": 1e-3,
+            **flags,
+        }
+        caplog.set_level(logging.INFO)
+        words = [str(word) for name, value in given.items() for word in (f"--{name}", value)]
+        assert run("pretrain", words, "pretrain.py") == 0
+        (folder,) = tmp_path.iterdir()
+        return folder
+
+    return attempt
+
+
+@pytest.mark.parametrize("optimizer", ["adafactor", "lamb", "muon", "sgd"])
+def test_every_optimizer_trains_and_its_state_is_kept(train, optimizer):
+    folder = train(optimizer=optimizer, total_steps=2, scheduler="wsd", label_smoothing=0.1)
+    state = load_trainer_state(folder)
+    quantities = {name.partition("/")[0] for name in state.optimizer}
+    assert (
+        quantities
+        == {
+            "adafactor": {"updates", "row", "column", "square"},
+            "lamb": {"updates", "exp_avg", "exp_avg_sq"},
+            "muon": {"momentum_buffer", "step", "exp_avg", "exp_avg_sq"},
+            "sgd": {"momentum_buffer"},
+        }[optimizer]
+    )
+    text = (folder / "config.yaml").read_text()
+    assert f"optimizer: {optimizer}" in text and "scheduler: wsd" in text
+
+
+def test_an_epoch_and_a_running_mean(train, caplog):
+    folder = train(epochs=1, ema_decay=0.9, layerwise_decay=0.8)
+    state = load_trainer_state(folder)
+    assert state.progress.position["epoch"] == 1
+    assert state.settings["total_steps"] == state.progress.step < 100
+    assert f"epochs ends after {state.progress.step} updates" in caplog.text
+    names = []
+    for file in ("ema.safetensors", "model.safetensors"):
+        with safe_open(folder / file, "pt") as tensors:
+            names.append(set(tensors.keys()))
+    assert names[0] == names[1]
+
+
+def test_tokens(train, caplog):
+    folder = train(max_tokens=300, total_steps=50)
+    assert 2 <= load_trainer_state(folder).progress.step <= 4
+    assert "max_tokens ends after" in caplog.text and "before update 1: loss" in caplog.text

@@ -1,0 +1,79 @@
+"""`uer convert`: from any kind of checkpoint to any other."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+from uer.cli.flags import POSITIONAL, Overrides
+from uer.cli.tokenizer import DEFAULT, make_tokenizer, split_tokenizer
+from uer.errors import UserError
+from uer.files import probe_place
+from uer.interop.convert import Kind, kind_of, read_checkpoint, with_tables, write_checkpoint
+from uer.interop.resize import Way, resize_positions, resize_vocabulary
+from uer.registry import load_plugin
+from uer.zoo.resolve import resolve
+
+_log = logging.getLogger(__name__)
+
+
+def convert(
+    *,
+    source: Annotated[str, "checkpoint to read: its kind is detected", POSITIONAL],
+    destination: Annotated[str, "folder to write (legacy: file)", POSITIONAL],
+    to: Annotated[
+        Kind | None, "kind to write (default: huggingface from a folder of ours, else uer)"
+    ] = None,
+    config_path: Annotated[
+        str | None, "configuration of a file of the predecessors; flags win over it"
+    ] = None,
+    tokenizer: Annotated[
+        str | None, "name of the tokenizer, with its flags (default: the source's)"
+    ] = None,
+    special_tokens_path: Annotated[str | None, "JSON file of special tokens by role"] = None,
+    resize_positions_to: Annotated[int | None, "positions that the model shall know"] = None,
+    resize_positions_by: Annotated[
+        Way, "stretch the positions' table, or keep its rows and repeat them"
+    ] = "extend",
+    resize_vocab_to: Annotated[
+        int | None, "tokens of the vocabulary; new ones begin as the mean of all"
+    ] = None,
+    plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
+    overrides: Overrides,
+) -> None:
+    """Convert a checkpoint: ours, Hugging Face's, Meta's LLaMA, the predecessors'.
+
+    Architecture and sizes are read from the files. Nothing is written unless every tensor of the
+    model's body has its place.
+    """
+    for file in plugin or ():
+        load_plugin(file)
+    described, rest = split_tokenizer(overrides)
+    given = None
+    if described or tokenizer is not None:
+        given = make_tokenizer(tokenizer or DEFAULT, special_tokens_path, described)
+    probe_place(Path(destination))
+    source = resolve(source)
+    if Path(source).resolve() == Path(destination).resolve():
+        raise UserError(f"{source} is the source, too; choose another path to write.")
+    if rest and kind_of(source) != "legacy":
+        raise UserError(
+            f"uer convert has no flag --{next(iter(rest))} for {source}, which carries its own "
+            "configuration; --help lists the flags."
+        )
+    made = read_checkpoint(source, config_path=config_path, overrides=rest, tokenizer=given)
+    _log.info("%s (%s): %s", source, made.kind, made.report.line())
+    for note in made.notes:
+        _log.info(note)
+    if resize_positions_to is not None:
+        made = with_tables(
+            made,
+            resize_positions(made.config, made.weights, resize_positions_to, resize_positions_by),
+        )
+    if resize_vocab_to is not None:
+        made = with_tables(made, resize_vocabulary(made.config, made.weights, resize_vocab_to))
+    kind: Kind = to or ("huggingface" if made.kind == "uer" else "uer")
+    for note in write_checkpoint(made, destination, kind):
+        _log.info(note)
+    _log.info("%s: written (%s), %d tensors.", destination, kind, len(made.weights))

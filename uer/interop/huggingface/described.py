@@ -1,0 +1,125 @@
+"""What a configuration of ours amounts to, whatever it leaves to defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from uer.builder import Plan
+from uer.layers.dropout import Dropout
+from uer.model import Model
+from uer.signature import parameters
+
+# What changes training only, or guards only.
+_ASIDE = {"training", "dropout", "label_smoothing", "loss_weight", "max_seq_length"}
+
+
+def values_of(plan: Plan[Any]) -> dict[str, Any]:
+    """Every key and choice of a plan with its value, defaults included.
+
+    Returns:
+        Values by key, and by ``<slot>_<key>``; where parts differ, the key alone is that of the
+        encoder's first part; ``<key of a part>.<key>`` is that of this part. A part stands for its
+        name, a list of parts for a list of names. What has no value is not there.
+    """
+    found: dict[str, Any] = {}
+    for slot, owner, key, value in sorted(_values(plan), key=lambda value: value[0] != "encoder"):
+        if value is not None:
+            for name in (key, f"{slot}_{key}", f"{owner}.{key}"):
+                found.setdefault(name, value)
+    return found
+
+
+def differences(one: Model, other: Model) -> list[str]:
+    """In what two models would compute differently, given the same weights.
+
+    Args:
+        one: may live on the device ``meta``.
+        other: likewise.
+
+    Returns:
+        A clause for each difference; empty: they are the same function.
+    """
+    found = list(_of_modules("", one, other))
+    if not found and _ties(one) != _ties(other):
+        found.append("other parameters are tied")
+    return found
+
+
+def _values(plan: Plan[Any], owner: str = "") -> Iterator[tuple[str, str, str, Any]]:
+    for key, parameter in parameters(plan.part).items():
+        if parameter.kind == "key":
+            default = None if parameter.required else parameter.default
+            yield plan.slot, owner, key, plan.values.get(key, default)
+        elif parameter.kind == "part":
+            chosen = plan.parts[key]
+            slot = plan.slot or key
+            if isinstance(chosen, list):
+                yield slot, owner, key, [one.name for one in chosen]
+            elif chosen is not None:
+                yield slot, owner, key, chosen.name
+            for one in chosen if isinstance(chosen, list) else [chosen]:
+                if one is not None:
+                    yield from _values(one, key)
+
+
+def _of_modules(path: str, one: nn.Module, other: nn.Module) -> Iterator[str]:
+    place = path or "the model"
+    if type(one) is not type(other):
+        yield f"{place} is {type(one).__name__}, not {type(other).__name__}"
+        return
+    if isinstance(one, Dropout):
+        return
+    for name in sorted(_plain(one).keys() | _plain(other).keys()):
+        own, their = (getattr(module, name, None) for module in (one, other))
+        if not _equal(own, their):
+            yield f"{place}: {name} is {_shown(own)}, not {_shown(their)}"
+    shapes = [{n: p.shape for n, p in m.named_parameters(recurse=False)} for m in (one, other)]
+    yield from _compared(f"{place}: the shape of ", *shapes)
+    inner = [dict(module.named_children()) for module in (one, other)]
+    yield from _names(place, *inner)
+    for name in inner[0].keys() & inner[1].keys():
+        yield from _of_modules(f"{path}.{name}".lstrip("."), inner[0][name], inner[1][name])
+
+
+def _plain(module: nn.Module) -> dict[str, Any]:
+    return {k: v for k, v in vars(module).items() if k[0] != "_" and k not in _ASIDE}
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if torch.is_tensor(one) and torch.is_tensor(other):
+        return one.shape == other.shape and torch.equal(one, other)
+    return type(one) is type(other) and one == other
+
+
+def _shown(value: Any) -> str:
+    if torch.is_tensor(value):
+        return f"a tensor {list(value.shape)}"
+    return getattr(value, "__name__", repr(value))
+
+
+def _compared(what: str, one: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
+    for name in sorted(one.keys() | other.keys()):
+        if one.get(name) != other.get(name):
+            shapes = [list(some[name]) if name in some else None for some in (one, other)]
+            yield f"{what}{name} is {shapes[0]}, not {shapes[1]}"
+
+
+def _names(place: str, one: Iterable[str], other: Iterable[str]) -> Iterator[str]:
+    own, their = list(one), list(other)
+    for name in own:
+        if name not in their:
+            yield f"{place} has {name}"
+    for name in their:
+        if name not in own:
+            yield f"{place} has no {name}"
+
+
+def _ties(model: Model) -> list[list[str]]:
+    groups: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        groups.setdefault(id(parameter), []).append(name)
+    return sorted(sorted(names) for names in groups.values() if len(names) > 1)

@@ -1,0 +1,1 @@
+"""Families of models; the file's name is the ``model_type`` of their config.json."""
