@@ -116,3 +116,25 @@ def test_an_architecture_without_a_target_is_planned_and_cannot_be_trained(tmp_p
         read_recipe(file, {"poling": "mean"})
     with pytest.raises(ConfigError, match="pooling: nobody asks for this key"):
         read_recipe(file, {"target": ["mlm"]})
+
+
+LM = {**CONFIG, "data_processor": "lm", "target": ["lm"]}
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        {},
+        {"mask": "fully_visible"},
+        {"encoder": {"lstm": {"bidirectional": True}}},
+        {"encoder": "bilstm"},
+    ],
+)
+def test_a_model_that_sees_its_labels_is_refused(encoder):
+    with pytest.raises(ConfigError, match="'lm' predicts the next token, but the encoder shows it"):
+        read_recipe(None, {**LM, **encoder})
+
+
+@pytest.mark.parametrize("mask", ["causal", "causal_with_prefix"])
+def test_a_model_that_does_not_is_not(mask):
+    assert read_recipe(None, {**LM, "mask": mask}).model.parts["target"][0].name == "lm"

@@ -18,7 +18,8 @@ M predicted items. What flows is `Batch` → `States` → `Score`, each document
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -100,6 +101,15 @@ class Encoder(Part, ABC):
     output_size: int
     output_sizes: tuple[int, ...] = ()
 
+    @classmethod
+    def looks_ahead(cls, keys: Mapping[str, Any]) -> bool:
+        """Whether a token's state knows what follows it; then no target may ask for that.
+
+        Args:
+            keys: of the configuration, as far as they are given.
+        """
+        return False
+
     @abstractmethod
     def forward(self, states: States) -> States:
         """Encode.
@@ -160,12 +170,13 @@ class Target(Part, ABC):
         additive: the loss is a sum over items, so accumulation over k micro-batches equals one big
             batch. Where False (contrast within the batch), it says so at the start of a run.
         labels: the fields below ``labels.<name>.`` that it requires.
-        vocabulary: its output layer can be tied to a word table.
+        next_token: it predicts what follows a token, so the states must not know it.
     """
 
     entry_keys: ClassVar[dict[str, type]] = {"name": str, "weight": float}
     additive: ClassVar[bool] = True
     labels: ClassVar[tuple[str, ...]] = ("index", "value")
+    next_token: ClassVar[bool] = False
     name: str
     loss_weight: float = 1.0
 

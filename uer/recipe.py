@@ -159,8 +159,15 @@ def _check_fields(recipe: Recipe, planner: Planner) -> None:
             f"encoder: '{encoder.name}' would show the tokens that the data processor "
             f"'{recipe.processor.name}' lets it predict; choose mpnet."
         )
+    decodes = recipe.model.parts.get("decoder") is not None
+    ahead = isinstance(encoder, Plan) and encoder.part.looks_ahead(encoder.values)
     for target in _targets(recipe.model):
         part: type[Target] = target.part
+        if part.next_token and ahead and not decodes:
+            planner.report(
+                f"target: '{target.name}' predicts the next token, but the encoder shows it; "
+                "choose mask: causal (or causal_with_prefix), or a target such as mlm."
+            )
         if part.labels and f"labels.{target.name}" not in provided:
             have = ", ".join(sorted(name[7:] for name in provided if name.startswith("labels.")))
             planner.report(

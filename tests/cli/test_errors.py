@@ -8,6 +8,8 @@ from support import SPECIALS, TINY, WORDS, table
 
 from uer.cli.main import main, run
 from uer.config import dump_yaml
+from uer.errors import ConfigError
+from uer.recipe import read_recipe
 
 CONFIG = {
     **TINY,
@@ -143,14 +145,17 @@ def test_a_misspelt_key(pretrain, tmp_path):
     says(pretrain(layers_nun=3), "layers_nun: nobody asks", "did you mean 'layers_num'?")
 
 
-def test_a_key_in_the_wrong_section(pretrain, tmp_path):
-    body = {key: CONFIG[key] for key in CONFIG if key not in {*TINY, "mask"}}
+def test_a_key_in_the_wrong_section(tmp_path):
+    left_out = {*TINY, "data_processor", "seq_length"}
+    body = {key: CONFIG[key] for key in CONFIG if key not in left_out}
     stream = {**TINY, "embedding": ["word", "pos"], "encoder": "transformer"}
     path = config_with(tmp_path)
     dual = {"embedding": "dual", "encoder": "dual", "stream_0": stream, "stream_1": stream}
     path.write_text(dump_yaml({**body, **dual, "hidden_size": 8}))
-    said = pretrain(config_path=path)
-    says(said, "hidden_size: nobody asks for this key here, but for stream_0.hidden_size and")
+    with pytest.raises(ConfigError) as caught:
+        read_recipe(path)
+    (said,) = caught.value.problems
+    assert "hidden_size: nobody asks for this key here, but for stream_0.hidden_size and" in said
     assert "did you mean 'hidden_size'" not in said
 
 
@@ -185,7 +190,7 @@ def test_settings_out_of_range(pretrain, finetune):
 
 
 def test_labels_that_the_processor_does_not_make(pretrain):
-    said = pretrain(target="lm", data_processor="bert", tie_weights="false")
+    said = pretrain(target="lm", data_processor="bert", tie_weights="false", mask="causal")
     says(said, "'lm' needs labels that the data processor 'bert' does not make", "mlm, sp")
 
 

@@ -6,7 +6,8 @@ a backward direction reads each row's real tokens in reverse (`States.reversed`)
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import nn
@@ -57,6 +58,11 @@ class RecurrentEncoder(Encoder):
         )
         self.dropout = Dropout(dropout)
 
+    @classmethod
+    def looks_ahead(cls, keys: Mapping[str, Any]) -> bool:
+        """In both directions."""
+        return bool(keys.get("bidirectional"))
+
     def forward(self, states: States) -> States:
         """Encode hidden [B, L, input_size] into [B, L, H]."""
         hidden = states.hidden
@@ -105,6 +111,11 @@ class TwoWayEncoder(Encoder):
             )
 
         self.ahead, self.back = stack(), stack()
+
+    @classmethod
+    def looks_ahead(cls, keys: Mapping[str, Any]) -> bool:
+        """With the half that reads backwards."""
+        return True
 
     def forward(self, states: States) -> States:
         """Encode hidden [B, L, input_size] into [B, L, H]: both halves side by side."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import torch
 from torch import nn
@@ -114,6 +115,11 @@ class TransformerEncoder(Encoder):
         if self.norm is not None:
             hidden = self.norm(hidden)
         return self.dropout(hidden)
+
+    @classmethod
+    def looks_ahead(cls, keys: Mapping[str, Any]) -> bool:
+        """Under the full mask."""
+        return keys.get("mask", "fully_visible") == "fully_visible"
 
     def stages(self) -> list[nn.Module]:
         """The layers."""

@@ -20,6 +20,8 @@ from uer.states import States
 class LanguageModel(Target):
     """Predicts the next token; also the objective of decoders (arXiv:1706.03762)."""
 
+    next_token = True
+
     def __init__(
         self,
         *,

@@ -87,13 +87,6 @@ class T5(Family):
                 ]
             )
         found["scale_tied_output"] = bool(scaled)
-        if scaled and not found["tie_weights"]:
-            raise ConfigError(
-                [
-                    "scale_decoder_outputs: True is not supported here where the output layer "
-                    "(lm_head) is another than the word table."
-                ]
-            )
         return found
 
     def theirs(self, values: Config) -> dict[str, Any]:
