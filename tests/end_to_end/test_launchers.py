@@ -143,6 +143,20 @@ def test_a_run_goes_on_with_another_number_of_processes(place):
 
 
 @pytest.mark.heavy
+def test_data_may_have_fewer_rows_than_there_are_processes(place, vocabulary):
+    (place / "short.txt").write_text("我 爱\n")
+    flags = {"corpus_path": "short.txt", "vocab_path": vocabulary, "dataset_path": "short"}
+    flags["data_processor"] = "mlm"
+    done = python(REPOSITORY / "preprocess.py", *words(**flags), cwd=place)
+    assert done.returncode == 0, done.stderr
+    flags = {"dataset_path": "short", "eval_dataset_path": "short"}
+    flags |= {"data_processor": "mlm", "target": "mlm"}
+    flags |= {"world_size": 2, "master_ip": "tcp://localhost:29416"}
+    train(place, sys.executable, REPOSITORY / "pretrain.py", name="short", **flags)
+    assert all(value.isfinite().all() for value in read_weights(place / f"short-{STEPS}").values())
+
+
+@pytest.mark.heavy
 def test_sigterm_to_the_starter_saves_once(place):
     flags = {**TRAIN, "total_steps": 100_000, "batch_size": 4, "output_model_path": "stopped"}
     flags |= {"world_size": 2, "master_ip": "tcp://localhost:29413", "log_path": "stopped.jsonl"}
