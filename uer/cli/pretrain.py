@@ -56,7 +56,7 @@ def pretrain(
     resume_from_checkpoint: Annotated[str | None, "checkpoint of this run to go on from"] = None,
     eval_dataset_path: Annotated[str | None, "data set to evaluate on"] = None,
     epochs: Annotated[int | None, "passes over the data to train for"] = None,
-    max_tokens: Annotated[int | None, "tokens of the source side to train on"] = None,
+    max_tokens: Annotated[int | None, "tokens of all sides to train on"] = None,
     packing: Annotated[
         Packing, "documents share rows unseen by each other, joined, or have their own (off)"
     ] = "documents",

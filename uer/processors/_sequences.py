@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from uer.data.instances import Ints, Ragged
+from uer.data.instances import Instances, Ints, Ragged, Span
+from uer.data.spans import Sentences
 from uer.errors import UserError
 from uer.processors.base import TokenLabels
 
@@ -105,3 +106,22 @@ def next_token(ragged: Ragged, side: str) -> tuple[Ragged, TokenLabels]:
     wanted = ragged.loss[is_label]
     labels = ragged.ids[is_label][wanted]
     return ragged.keep(reads), (side, np.flatnonzero(wanted), labels)
+
+
+def stretches(text: Sentences, first: Ints, end: Ints) -> Instances:
+    """Instances of consecutive sentences; fields ``first`` and ``end`` number them.
+
+    Args:
+        text: the sentences.
+        first: [N] first sentence of each instance.
+        end: [N] the sentence behind each.
+    """
+    start = text.offsets[first]
+    return Instances(
+        ((Span(0),),),
+        np.zeros(len(first), np.uint8),
+        start[:, None],
+        (text.offsets[end] - start).astype(np.int32)[:, None],
+        {"first": first, "end": end},
+        offsets=text.offsets,
+    )

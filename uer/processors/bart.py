@@ -8,12 +8,12 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from uer.data.instances import Instances, Ints, Ragged, Span, TokenStore
+from uer.data.instances import Instances, Ints, Ragged, TokenStore
 from uer.data.randomness import Draw, counted, leading, random_order
 from uer.data.spans import cut_sentences, fill
 from uer.glossary import SeqLength, TgtSeqLength
 from uer.maskings.base import require
-from uer.processors._sequences import Marks, Texts, decoder_side, encoder_side
+from uer.processors._sequences import Marks, Texts, decoder_side, encoder_side, stretches
 from uer.processors._span_corruption import CorruptionRate, MeanSpanLength
 from uer.processors.base import Prepared, Processor
 from uer.signature import Given
@@ -69,15 +69,7 @@ class Bart(Processor):
         room = min(self.seq_length - self.marks.size, self.tgt_seq_length - 1)
         text = cut_sentences(store.sides["src"], longest=room, size=room)
         first, end = fill(text, room)
-        start = text.offsets[first]
-        return Instances(
-            ((Span(0),),),
-            np.zeros(len(first), np.uint8),
-            start[:, None],
-            (text.offsets[end] - start).astype(np.int32)[:, None],
-            {"first": first, "end": end},
-            offsets=text.offsets,
-        )
+        return stretches(text, first, end)
 
     def prepare(self, gathered: Mapping[str, Ragged], draw: Draw, instances: Instances) -> Prepared:
         """Permute sentences, then hide spans."""

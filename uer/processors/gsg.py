@@ -7,12 +7,12 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from uer.data.instances import Bools, Instances, Ints, Ragged, Span, TokenStore
+from uer.data.instances import Bools, Instances, Ints, Ragged, TokenStore
 from uer.data.randomness import Draw, counted, leading, random_order
 from uer.data.spans import cut_sentences, fill
 from uer.glossary import SeqLength, TgtSeqLength
 from uer.maskings.base import require
-from uer.processors._sequences import Marks, Texts, decoder_side, encoder_side
+from uer.processors._sequences import Marks, Texts, decoder_side, encoder_side, stretches
 from uer.processors.base import Prepared, Processor
 from uer.signature import Given
 
@@ -85,15 +85,7 @@ class Gsg(Processor):
         first, end = fill(text, room)
         several = end - first > 1
         first, end = first[several], end[several]
-        start = text.offsets[first]
-        return Instances(
-            ((Span(0),),),
-            np.zeros(len(first), np.uint8),
-            start[:, None],
-            (text.offsets[end] - start).astype(np.int32)[:, None],
-            {"first": first, "end": end},
-            offsets=text.offsets,
-        )
+        return stretches(text, first, end)
 
     def prepare(self, gathered: Mapping[str, Ragged], draw: Draw, instances: Instances) -> Prepared:
         """Select sentences and put masks in their places."""
