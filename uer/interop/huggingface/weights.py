@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -104,14 +105,16 @@ def write_weights(tensors: Mapping[str, torch.Tensor], folder: Path, limit: int 
         (folder / (SAFETENSORS + INDEX)).write_text(text, encoding="utf-8")
 
 
-class _File:
+class _File(ABC):
     """One file of tensors."""
 
+    @abstractmethod
     def names(self) -> list[str]:
-        raise NotImplementedError
+        """Of its tensors."""
 
+    @abstractmethod
     def get(self, name: str) -> torch.Tensor:
-        raise NotImplementedError
+        """One of them."""
 
 
 class _Safetensors(_File):
