@@ -9,20 +9,33 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "uer/__init__.py").read_text(encoding="utf-8"))
 assert VERSION is not None
 
+VISION = ["torchvision", "pillow>=10"]
+AUDIO = ["soundfile>=0.12", "kaldi-native-fbank>=1.19"]
+LORA = ["peft>=0.15"]
 HUB = ["huggingface_hub>=1.0"]  # transformers 5 brings it, too
 TEST = ["pytest>=8", "hypothesis>=6.100", "transformers>=5", "scikit-learn>=1.4", *HUB]
 EXTRAS = {
     "deepspeed": ["deepspeed>=0.19"],
-    "vision": ["torchvision", "pillow"],
-    "audio": ["soundfile", "kaldi-native-fbank"],
+    "vision": VISION,
+    "audio": AUDIO,
     "hub": HUB,
-    "lora": ["peft"],
+    "lora": LORA,
     "zh": ["jieba"],
     "tasks": ["scikit-learn>=1.4", "seqeval", "sacrebleu", "jiwer", "pytorch-crf"],
     "export": ["onnx", "onnxruntime"],
     "log": ["tensorboard"],
     "test": TEST,
-    "dev": [*TEST, "jieba", "tensorboard", "ruff>=0.16", "pyright>=1.1.400"],
+    "dev": [
+        *TEST,
+        *VISION,
+        *AUDIO,
+        *LORA,
+        "jieba",
+        "jiwer",
+        "tensorboard",
+        "ruff>=0.16",
+        "pyright",
+    ],
 }
 
 # The configurations under models/ travel inside the package: `uer inspect bert/base` works
