@@ -17,7 +17,6 @@ from training_fakes import FakeEvaluationData, FakeModel, rows_to_batch
 from uer.layers import dropout as dropout_module
 from uer.optimizers.adamw import AdamW
 from uer.schedules.linear import Linear
-from uer.training.checkpoint import Contents
 from uer.training.engine import engines
 from uer.training.evaluation import Evaluation
 from uer.training.launch import Launch, place_of, read_ranks
@@ -25,6 +24,7 @@ from uer.training.machine import seed_everything
 from uer.training.processes import Processes, join
 from uer.training.progress import JsonLines
 from uer.training.settings import Settings
+from uer.training.state import Contents
 from uer.training.trainer import Trainer
 
 ROWS = 8  # of an update, over all ranks and micro-batches

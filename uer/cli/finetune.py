@@ -23,12 +23,12 @@ from uer.registry import load_plugin
 from uer.tasks.base import Examples, Task
 from uer.tokenizers.base import Tokenizer
 from uer.training import machine
-from uer.training.checkpoint import Contents
 from uer.training.evaluation import Evaluation
 from uer.training.launch import Launch
 from uer.training.predict import predict
 from uer.training.processes import Processes
 from uer.training.settings import Settings
+from uer.training.state import Contents
 from uer.training.trainer import Trainer
 from uer.zoo.resolve import resolve
 

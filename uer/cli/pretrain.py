@@ -29,7 +29,6 @@ from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugin
 from uer.tokenizers.base import Tokenizer
 from uer.training import machine
-from uer.training.checkpoint import Contents
 from uer.training.cost import cost, peak_flops
 from uer.training.evaluation import Evaluation
 from uer.training.launch import Launch
@@ -37,6 +36,7 @@ from uer.training.length import with_length
 from uer.training.processes import Processes
 from uer.training.progress import JsonLines, Meter, TensorBoard, Writer
 from uer.training.settings import Settings
+from uer.training.state import Contents
 from uer.training.trainer import Trainer
 from uer.zoo.resolve import resolve
 

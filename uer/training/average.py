@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from uer.errors import ConfigError
+from uer.training.lazy import Lazies, lazy
 
 _DIVIDED = ("full_tensor", "ds_id")  # what parameters have whose parts lie in several processes
 
@@ -51,9 +52,9 @@ class WeightAverage:
         for mean, parameter in self._pairs:
             mean.lerp_(parameter, share)
 
-    def weights(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def weights(self, weights: Lazies) -> Lazies:
         """A model's ``state_dict`` with the averages in place of its parameters."""
-        return {**weights, **self._means}
+        return {**weights, **lazy(self._means)}
 
     @torch.no_grad()
     def restore(self, weights: Mapping[str, torch.Tensor]) -> None:

@@ -25,13 +25,7 @@ from uer.schedules.base import Schedule
 from uer.score import Ratio, Score
 from uer.training.average import WeightAverage
 from uer.training.blocks import recompute
-from uer.training.checkpoint import (
-    Contents,
-    Progress,
-    TrainerState,
-    load_trainer_state,
-    load_weights,
-)
+from uer.training.checkpoint import load_trainer_state, load_weights
 from uer.training.engine import Engine, StepReport, Trainable
 from uer.training.evaluation import Evaluation, Window, evaluate
 from uer.training.guards import (
@@ -53,6 +47,7 @@ from uer.training.progress import Bar, Console, Meter, Writer
 from uer.training.rates import make_optimizer
 from uer.training.saver import Saver
 from uer.training.settings import Settings
+from uer.training.state import Contents, Progress, TrainerState
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +121,7 @@ class Trainer:
             contents,
             keep=settings.keep_checkpoints,
             numbered=numbered,
+            asynchronous=settings.async_save,
         )
         self.progress = Progress()
         self.window = Window(engine.device)
@@ -162,6 +158,10 @@ class Trainer:
             try:
                 with Interruption() as interruption, memory_explained(lambda: self.progress.step):
                     self._loop(interruption, bar, ends)
+                    self.saver.finish(self.engine.processes)
+            except Exception:
+                self.saver.close()
+                raise
             finally:
                 bar.close()
                 for writer in self.writers:
@@ -189,8 +189,9 @@ class Trainer:
                 "a target compares the rows of a batch: %d micro-batches are not one big batch",
                 self.settings.accumulation_steps,
             )
-        if state is not None:
+        if state is not None and resume is not None:
             self._restore(state)
+            processes.on_main(lambda: self.saver.clean(resume, self.progress))
             logger.info(
                 "resumed from %s after update %d%s",
                 resume,
@@ -245,7 +246,8 @@ class Trainer:
         self.meter.restart()
         while progress.step < settings.total_steps:
             self.engine.processes.beat()
-            if self.engine.any_rank(interruption.signal is not None):
+            if self.engine.any_rank(interruption.signal is not None or self.saver.failed):
+                self.saver.finish(self.engine.processes)
                 logger.warning("the run was asked to end; it stops after update %d", progress.step)
                 break
             if settings.max_hours and self.engine.any_rank(time.monotonic() >= ends):
@@ -355,12 +357,14 @@ class Trainer:
                 progress.best_step, progress.best = progress.step, value
         self.guard.flush()
         with self.meter.paused():
-            place = self.saver.save(
-                self.engine, self._state(), improved=improved, interrupted=interrupted
+            self.saver.save(
+                self.engine,
+                self._state(),
+                average=self.average,
+                improved=improved,
+                interrupted=interrupted,
             )
         self._saved_at = progress.step
-        if place is not None:
-            logger.info("checkpoint written to %s", place)
 
     def _state(self) -> TrainerState:
         progress = self.progress
@@ -369,10 +373,8 @@ class Trainer:
         return TrainerState(
             progress=progress,
             settings=asdict(self.settings),
-            optimizer=self.engine.optimizer_state(),
             rng=name_by_rank(self.engine.processes.gather(random_state())),
             engine=self.engine.state(),
-            average=self.average.weights(self.engine.weights()) if self.average else {},
         )
 
 
