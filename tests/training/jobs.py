@@ -85,7 +85,7 @@ def trainer_of(job, processes):
         output_model_path=str(Path(job["folder"]) / "out"),
         total_steps=20,
         save_checkpoint_steps=10,
-        report_steps=5,
+        report_steps=job.get("report", 5),
         learning_rate=1e-2,
         accumulation_steps=accumulation,
         precision=job.get("precision", "fp32"),

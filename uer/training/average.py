@@ -24,13 +24,23 @@ class WeightAverage:
         decay: share of the average that an update keeps.
 
     Raises:
-        ConfigError: the engine divides the parameters among processes.
+        ConfigError: the engine divides the parameters among processes, or keeps their exact values
+            to itself.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         if any(hasattr(p, sign) for p in model.parameters() for sign in _DIVIDED):
             raise ConfigError(
                 [f"--ema_decay {decay}: goes with engines in which each process has all weights."]
+            )
+        rounded = sorted({str(p.dtype) for p in model.parameters() if p.dtype != torch.float32})
+        if rounded:
+            raise ConfigError(
+                [
+                    f"--ema_decay {decay}: the engine trains with weights in {', '.join(rounded)}, "
+                    "too coarse for a running mean; use --precision instead of the bf16 or fp16 "
+                    "block of DeepSpeed's file, or --engine ddp."
+                ]
             )
         self._decay = decay
         self._pairs = [

@@ -207,6 +207,15 @@ def load_trainer_state(folder: str | Path) -> TrainerState:
     )
 
 
+def saved_step(folder: str | Path) -> int:
+    """How many updates a checkpoint has done.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    return _read_json(Path(folder) / _STATE)["progress"]["step"]
+
+
 def read_weights(folder: str | Path) -> dict[str, torch.Tensor]:
     """All weights of a checkpoint by name; tied names share a tensor.
 

@@ -160,11 +160,11 @@ class Engine(ABC):
 
     def weights(self) -> dict[str, torch.Tensor]:
         """All of `lazy_weights` in the main process. Together."""
-        return whole(self.lazy_weights())
+        return self._in_main(whole(self.lazy_weights()))
 
     def optimizer_state(self) -> dict[str, torch.Tensor]:
         """All of `lazy_optimizer_state` in the main process. Together."""
-        return whole(self.lazy_optimizer_state())
+        return self._in_main(whole(self.lazy_optimizer_state()))
 
     @abstractmethod
     def load_optimizer_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -193,6 +193,9 @@ class Engine(ABC):
     def any_rank(self, flag: bool) -> bool:
         """Whether the flag is set in any process. Together."""
         return self.processes.any(flag)
+
+    def _in_main(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return tensors if self.is_main else {}
 
     def autocast(self) -> torch.autocast:
         """The context of a forward pass in the chosen precision."""

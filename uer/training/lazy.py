@@ -48,8 +48,11 @@ def lazy(tensors: Mapping[str, torch.Tensor]) -> dict[str, Lazy]:
 
 
 def whole(lazies: Lazies) -> dict[str, torch.Tensor]:
-    """All tensors in the main process; elsewhere none. Together."""
-    found = {id(one): one.gather() for one in lazies.values()}
+    """All tensors; what is given elsewhere than in the main process is of no use. Together."""
+    found: dict[int, torch.Tensor] = {}
+    for one in lazies.values():
+        if id(one) not in found:
+            found[id(one)] = one.gather()
     return {name: found[id(one)] for name, one in lazies.items()}
 
 

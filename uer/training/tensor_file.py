@@ -22,13 +22,14 @@ from safetensors import SafetensorError, safe_open
 from uer.errors import CheckpointError
 from uer.training.lazy import Lazies, Lazy, untie
 
+# In the order in which they stand in a file.
 _NAMES = {
+    torch.int64: "I64",
     torch.float64: "F64",
     torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
     torch.int32: "I32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
     torch.int16: "I16",
     torch.int8: "I8",
     torch.uint8: "U8",
@@ -107,7 +108,8 @@ def read_weights_file(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _in_order(lazies: Lazies) -> dict[str, Lazy]:
-    names = sorted(lazies, key=lambda name: (-lazies[name].dtype.itemsize, name))
+    places = {dtype: place for place, dtype in enumerate(_NAMES)}
+    names = sorted(lazies, key=lambda name: (places[lazies[name].dtype], name))
     return {name: lazies[name] for name in names}
 
 

@@ -263,6 +263,9 @@ def _imported(device: torch.device) -> Any:
             "--engine deepspeed needs the extra 'deepspeed': pip install 'uer[deepspeed]'."
         ) from error
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)  # its import sets it, too
+    # On a CPU it would compile this at the first start, for minutes and under a lock that all
+    # processes of the machine share; only its inference uses it.
+    api.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return api
 
 
