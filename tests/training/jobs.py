@@ -88,6 +88,8 @@ def trainer_of(job, processes):
         report_steps=job.get("report", 5),
         learning_rate=1e-2,
         accumulation_steps=accumulation,
+        ema_decay=job.get("ema", 0.0),
+        async_save=job.get("async", True),
         precision=job.get("precision", "fp32"),
         device="cpu",
     )

@@ -86,3 +86,8 @@ def test_divided_parameters_are_refused(sign):
     setattr(model.encoder[0].weight, sign, None)
     with pytest.raises(ConfigError, match=r"--ema_decay 0\.9: goes with engines in which"):
         WeightAverage(model, 0.9)
+
+
+def test_rounded_parameters_are_refused():
+    with pytest.raises(ConfigError, match=r"weights in torch\.bfloat16, too coarse .*--engine ddp"):
+        WeightAverage(FakeModel().bfloat16(), 0.9)

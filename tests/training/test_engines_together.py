@@ -206,6 +206,22 @@ def test_adam_without_bias_correction_is_the_same_everywhere(tmp_path):
 
 
 @pytest.mark.heavy
+@needs_deepspeed
+def test_a_running_mean_is_the_same_where_each_process_has_all_weights(tmp_path):
+    reference = alone(tmp_path / "single", ema=0.8)
+    names = ["ddp", "zero1", "zero2"]
+    jobs = [{"engine": n, "folder": str(tmp_path / n), "ema": 0.8} for n in names]
+    low = {"precision": "bf16", "engine": "zero2", "folder": str(tmp_path / "low"), "ema": 0.8}
+    two_ranks(*jobs, low)  # the forward pass in bf16, the weights in fp32
+    wanted = load_trainer_state(reference / "out-20").average
+    for name in (*names, "low"):
+        found = load_trainer_state(tmp_path / name / "out-20").average
+        assert found.keys() == wanted.keys()
+        limit = 0.05 if name == "low" else 2e-6
+        assert max(float((found[k] - wanted[k]).abs().max()) for k in found) < limit, name
+
+
+@pytest.mark.heavy
 def test_reports_and_evaluations_count_every_row_once(tmp_path):
     reference = alone(tmp_path / "one", evaluate=True, correct_bias=False)
     jobs = [

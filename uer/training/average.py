@@ -38,8 +38,8 @@ class WeightAverage:
             raise ConfigError(
                 [
                     f"--ema_decay {decay}: the engine trains with weights in {', '.join(rounded)}, "
-                    "too coarse for a running mean; use --precision instead of the bf16 or fp16 "
-                    "block of DeepSpeed's file, or --engine ddp."
+                    "too coarse for a running mean; use --engine ddp, or --precision bf16 without "
+                    "the block of that name in DeepSpeed's file."
                 ]
             )
         self._decay = decay
