@@ -17,6 +17,11 @@ class Background:
         self._error: BaseException | None = None
 
     @property
+    def busy(self) -> bool:
+        """A piece of work is going on."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
     def failed(self) -> bool:
         """The last piece went wrong, and nobody has asked yet."""
         return self._error is not None

@@ -53,6 +53,11 @@ class Saver:
         self._kept: Kept | None = None
 
     @property
+    def busy(self) -> bool:
+        """A checkpoint is being written."""
+        return self._background.busy
+
+    @property
     def failed(self) -> bool:
         """The last checkpoint could not be written; `finish` says why."""
         return self._background.failed
