@@ -121,6 +121,7 @@ def _measured(folder: Path, rounds: int) -> list[dict[str, float]]:
         while savers["async"].busy:
             if len(writing) < UPDATES:
                 writing.append(step())
+            time.sleep(0.001)
         one["writer"] = time.perf_counter() - start
         savers["async"].finish(engine.processes)
         one["writing"], one["slowest"] = statistics.median(writing), max(writing)

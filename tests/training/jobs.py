@@ -73,8 +73,8 @@ class Staying(Processes):
         pass
 
 
-def trainer_of(job, processes):
-    """The run that a job describes."""
+def trainer_of(job, processes, model=None):
+    """The run that a job describes; of another model if there is one."""
     accumulation, engine = job.get("accumulation", 1), job["engine"]
     config = None
     if engine.startswith("zero"):
@@ -96,7 +96,7 @@ def trainer_of(job, processes):
     seed_everything(7)
     kind = Dying if job.get("dies") else FakeModel
     return Trainer(
-        kind(job.get("dropout", 0.0)),
+        model or kind(job.get("dropout", 0.0)),
         Rows(processes, ROWS // processes.world // accumulation, job.get("wait", 0.0)),
         settings,
         optimizer=AdamW(correct_bias=job.get("correct_bias", True)),

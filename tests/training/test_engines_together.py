@@ -149,6 +149,21 @@ def test_checkpoints_of_zero_are_the_same_thing(tmp_path):
     require_elastic(tmp_path, [*ZERO, "fsdp"])
 
 
+@pytest.mark.heavy
+@needs_deepspeed
+@pytest.mark.parametrize("asynchronous", [True, False])
+@pytest.mark.parametrize("engine", ["fsdp", "zero3"])
+def test_no_process_holds_more_than_one_tensor_of_the_others(tmp_path, engine, asynchronous):
+    words = (HERE / "saving.py", engine, asynchronous, tmp_path)
+    results = [json.loads(out.split("RESULT ")[1]) for out in run(*words, patience=1500)]
+    (whole, main), (_, other) = results
+    assert whole > 250e6 and other < 0.3 * whole, results
+    if asynchronous:  # the copy is the main process's
+        assert 0.9 * whole < main < 1.5 * whole, results
+    else:
+        assert main < 0.3 * whole, results
+
+
 OFFLOAD = {"offload_optimizer": {"device": "cpu"}}
 FILE = {"type": "AdamW", "params": {"lr": 1e-2, "weight_decay": 0.01, "eps": 1e-6}}
 FILES = {

@@ -2,12 +2,10 @@
 
 import logging
 import os
-import random
 import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -224,21 +222,67 @@ def test_what_a_killed_run_had_not_come_to_remove_is_removed(tmp_path):
 
 
 KILLED = """
-import sys
+import os, random, signal, sys, time
 from pathlib import Path
-from training_fakes import make_trainer
+import torch
+from training_fakes import FakeModel, make_trainer
 from uer.layers import dropout
 from uer.training.machine import seed_everything
 from uer.training.resume import find
 
+torch.set_num_threads(1)
 dropout.POOL.size, dropout.UPDATES_PER_POOL = 4096, 7
-folder = Path(sys.argv[1])
-seed_everything(7)
-print("START", flush=True)
-found = find("auto", None, folder / "out")
-make_trainer(folder, dropout=0.3, total_steps=60, save_checkpoint_steps=3, keep_checkpoints=2,
-             async_save=sys.argv[2] == "True").run(found.folder, auto=found.auto)
-print("DONE")
+folder, draw = Path(sys.argv[1]), random.Random(sys.argv[2])
+
+
+class Asking(FakeModel):
+    def on_update(self, step, total):
+        os.write(told, b"x")
+        os.read(may, 1)
+
+
+def newest():
+    return find("auto", None, folder / "out").folder
+
+
+def run():
+    seed_everything(7)
+    found = find("auto", None, folder / "out")
+    make_trainer(
+        folder, model=Asking(0.3), total_steps=60, save_checkpoint_steps=2, keep_checkpoints=2,
+        async_save=sys.argv[2] == "True",
+    ).run(found.folder, auto=found.auto)
+
+
+def until(moment):
+    end = time.monotonic() + 30
+    while not moment() and time.monotonic() < end:
+        time.sleep(0.001)
+
+
+for attempt in range(21):
+    hears, told = os.pipe()
+    may, lets = os.pipe()
+    child = os.fork()
+    if child == 0:
+        run()
+        os._exit(0)
+    os.close(told)
+    before, updates = newest(), draw.randint(1, 6) if attempt < 20 else 100
+    for number in range(updates):
+        if not os.read(hears, 1):
+            break
+        if number < updates - 1:
+            os.write(lets, b"x")
+    if attempt < 20:
+        if updates > 2 and draw.random() < 0.5:
+            until(lambda: newest() != before)
+        time.sleep(draw.choice([0, draw.uniform(0, 0.02)]))
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    for end in (hears, may, lets):
+        os.close(end)
+    print(status, newest())
 """
 
 
@@ -249,20 +293,11 @@ def test_kill_9_at_twenty_moments_changes_nothing(tmp_path, asynchronous):
     path = os.pathsep.join((str(here), str(here.parents[1])))
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", KILLED, str(tmp_path), str(asynchronous)]
-    draw, killed, ends = random.Random(int(asynchronous)), 0, set()
-    while True:
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-        if killed < 20:
-            assert process.stdout.readline() == "START\n"
-            time.sleep(draw.uniform(0, 0.25))
-            process.kill()
-            killed += process.wait() == -signal.SIGKILL
-            ends |= {path.name for path in tmp_path.iterdir() if path.is_dir()}
-        else:
-            said, _ = process.communicate(timeout=100)
-            assert said.endswith("DONE\n") and process.returncode == 0
-            break
-    assert len(ends) > 5  # it was killed all over the run
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ends = [line.split(" ", 1) for line in done.stdout.splitlines()]
+    assert [int(status) for status, _ in ends] == [signal.SIGKILL] * 20 + [0]
+    assert len({place for _, place in ends}) > 5  # it was killed all over the run
     seed_everything(7)
     straight = make_trainer(tmp_path / "straight", dropout=0.3, total_steps=60)
     straight.run()

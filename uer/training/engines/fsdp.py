@@ -34,11 +34,10 @@ class FullyShardedDataParallel(SingleDevice):
 
     def prepare(self, model: nn.Module, make: Callable[[], torch.optim.Optimizer]) -> None:
         """See `Engine.prepare`."""
-        model = model.to(self.device)
         mesh = init_device_mesh(self.device.type, (self.processes.world,))
         self._numbers = [p for p in model.parameters() if p.ndim == 0 and p.requires_grad]
         own: dict[str, Any] = {"ignored_params": set(self._numbers)} if self._numbers else {}
-        for block in blocks(model):
+        for block in blocks(model):  # each goes to the device, and is divided, by itself
             fully_shard(block, mesh=mesh, **own)
         fully_shard(model, mesh=mesh, **own)
         super().prepare(model, make)
