@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import imports, pretrain
+from benchmarks import checkpoint, imports, pretrain
 
-BENCHMARKS = {"pretrain": pretrain.main, "imports": imports.main}
+BENCHMARKS = {"pretrain": pretrain.main, "imports": imports.main, "checkpoint": checkpoint.main}
 
 
 def main() -> int:

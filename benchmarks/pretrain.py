@@ -74,7 +74,7 @@ def our_step(size: str, dataset_path: str, threads: int) -> Step:
     from uer.recipe import read_recipe
     from uer.training import machine
     from uer.training.engines.single import SingleDevice
-    from uer.training.trainer import update
+    from uer.training.update import update
 
     prepared = machine.prepare("cpu", "fp32", threads)
     machine.seed_everything(7)

@@ -7,7 +7,8 @@ from uer.builder import build
 from uer.cli.main import main, run
 from uer.config import dump_yaml
 from uer.tokenizers.base import Tokenizer
-from uer.training.checkpoint import Contents, save_checkpoint
+from uer.training.checkpoint import save_checkpoint
+from uer.training.state import Contents
 
 CONFIG = {
     **TINY,

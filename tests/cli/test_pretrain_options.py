@@ -1,5 +1,6 @@
 """Flags that decide how a model is trained, from the command line to the checkpoint."""
 
+import json
 import logging
 
 import pytest
@@ -88,3 +89,50 @@ def test_tokens(train, caplog):
     folder = train(max_tokens=300, total_steps=50)
     assert 2 <= load_trainer_state(folder).progress.step <= 4
     assert "max_tokens ends after" in caplog.text and "before update 1: loss" in caplog.text
+
+
+def words(data, path, **flags):
+    given = {
+        "dataset_path": data / "data",
+        "config_path": data / "tiny.yaml",
+        "output_model_path": path,
+        "batch_size": 4,
+        "threads": 1,
+        "total_steps": 4,
+        "save_checkpoint_steps": 2,
+        **flags,
+    }
+    return [str(word) for name, value in given.items() for word in (f"--{name}", value)]
+
+
+def test_a_run_goes_on_from_its_newest_checkpoint(data, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "model"
+    flags = words(data, path, resume="auto")
+    assert run("pretrain", flags, "pretrain.py") == 0
+    assert f"there is no checkpoint {path}-<step> to go on from: the run begins" in caplog.text
+    weights = (tmp_path / "model-4" / "model.safetensors").read_bytes()
+    (tmp_path / "model-4" / "trainer" / "optimizer.safetensors").write_bytes(b"half")
+    assert run("pretrain", flags, "pretrain.py") == 0
+    assert "left out: " in caplog.text and "resumed from" in caplog.text
+    assert f"resumed from {path}-2 after update 2" in caplog.text
+    assert (tmp_path / "model-4" / "model.safetensors").read_bytes() == weights
+    caplog.clear()
+    assert run("pretrain", flags, "pretrain.py") == 0
+    assert f"{path}-4 has done all 4 updates" in caplog.text and "resumed" not in caplog.text
+
+
+def test_the_best_by_a_metric_is_kept(data, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    flags = {"eval_dataset_path": data / "data", "keep_checkpoints": 1, "learning_rate": 1e-2}
+    flags |= {"metric_for_best_model": "mlm.accuracy", "save_checkpoint_steps": 1}
+    log = tmp_path / "log.jsonl"
+    assert run("pretrain", words(data, tmp_path / "m", log_path=log, **flags), "pretrain.py") == 0
+    reports = [json.loads(line) for line in log.read_text().splitlines()]
+    found = {r["step"]: r["eval/mlm.accuracy"] for r in reports if "eval/mlm.accuracy" in r}
+    progress = load_trainer_state(tmp_path / "m-4").progress
+    saved = {step: found[step] for step in range(1, 5)}
+    assert progress.best == max(saved.values()) and saved[progress.best_step] == progress.best
+    assert {p.name for p in tmp_path.iterdir() if p.is_dir()} == {"m-4", f"m-{progress.best_step}"}
+    flags["metric_for_best_model"] = "f1"
+    assert run("pretrain", words(data, tmp_path / "n", **flags), "pretrain.py") == 2

@@ -13,10 +13,11 @@ from uer.errors import ConfigError
 from uer.model import Model
 from uer.recipe import body_keys, read_recipe
 from uer.targets import rtd
-from uer.training.checkpoint import Contents, load_weights, save_checkpoint
+from uer.training.checkpoint import load_weights, save_checkpoint
 from uer.training.cost import cost
 from uer.training.engines.single import SingleDevice
 from uer.training.evaluation import evaluate
+from uer.training.state import Contents
 
 GENERATOR = {
     "encoder": "transformer",

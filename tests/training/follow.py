@@ -24,7 +24,7 @@ from uer.training.engine import engines
 from uer.training.engines.single import SingleDevice
 from uer.training.launch import Launch, place_of, read_ranks
 from uer.training.processes import join
-from uer.training.trainer import update
+from uer.training.update import update
 
 UPDATES, RATE = 20, 3e-3
 

@@ -17,7 +17,6 @@ from training_fakes import FakeEvaluationData, FakeModel, rows_to_batch
 from uer.layers import dropout as dropout_module
 from uer.optimizers.adamw import AdamW
 from uer.schedules.linear import Linear
-from uer.training.checkpoint import Contents
 from uer.training.engine import engines
 from uer.training.evaluation import Evaluation
 from uer.training.launch import Launch, place_of, read_ranks
@@ -25,6 +24,7 @@ from uer.training.machine import seed_everything
 from uer.training.processes import Processes, join
 from uer.training.progress import JsonLines
 from uer.training.settings import Settings
+from uer.training.state import Contents
 from uer.training.trainer import Trainer
 
 ROWS = 8  # of an update, over all ranks and micro-batches
@@ -73,8 +73,8 @@ class Staying(Processes):
         pass
 
 
-def trainer_of(job, processes):
-    """The run that a job describes."""
+def trainer_of(job, processes, model=None):
+    """The run that a job describes; of another model if there is one."""
     accumulation, engine = job.get("accumulation", 1), job["engine"]
     config = None
     if engine.startswith("zero"):
@@ -85,16 +85,18 @@ def trainer_of(job, processes):
         output_model_path=str(Path(job["folder"]) / "out"),
         total_steps=20,
         save_checkpoint_steps=10,
-        report_steps=5,
+        report_steps=job.get("report", 5),
         learning_rate=1e-2,
         accumulation_steps=accumulation,
+        ema_decay=job.get("ema", 0.0),
+        async_save=job.get("async", True),
         precision=job.get("precision", "fp32"),
         device="cpu",
     )
     seed_everything(7)
     kind = Dying if job.get("dies") else FakeModel
     return Trainer(
-        kind(job.get("dropout", 0.0)),
+        model or kind(job.get("dropout", 0.0)),
         Rows(processes, ROWS // processes.world // accumulation, job.get("wait", 0.0)),
         settings,
         optimizer=AdamW(correct_bias=job.get("correct_bias", True)),

@@ -7,6 +7,7 @@ from training_fakes import FakeModel, make_trainer, same_weights
 from uer.errors import ConfigError
 from uer.training.average import WeightAverage
 from uer.training.checkpoint import load_trainer_state, load_weights
+from uer.training.lazy import lazy, whole
 
 GOOD, BAD = torch.tensor(0.0), torch.tensor(1.0)
 
@@ -21,13 +22,14 @@ def test_the_average_by_hand():
         if step % 7:
             keep = min(0.5, (1 + step) / (10 + step))  # from update 8 on 0.5
             expected = keep * expected + (1 - keep) * step
-    assert average.weights({})["weight"].item() == pytest.approx(expected, rel=1e-6)
+    assert average.weights({})["weight"].gather().item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_tied_weights_have_one_average_and_frozen_ones_none():
     model = FakeModel()
     model.encoder[0].bias.requires_grad_(False)
-    weights = WeightAverage(model, 0.9).weights(model.state_dict())
+    lazies = WeightAverage(model, 0.9).weights(lazy(model.state_dict()))
+    weights = whole(lazies)
     assert weights.keys() == model.state_dict().keys()
     assert weights["embedding.weight"] is weights["targets.tok.weight"]
     assert weights["encoder.0.bias"].data_ptr() == model.encoder[0].bias.data_ptr()
@@ -84,3 +86,8 @@ def test_divided_parameters_are_refused(sign):
     setattr(model.encoder[0].weight, sign, None)
     with pytest.raises(ConfigError, match=r"--ema_decay 0\.9: goes with engines in which"):
         WeightAverage(model, 0.9)
+
+
+def test_rounded_parameters_are_refused():
+    with pytest.raises(ConfigError, match=r"weights in torch\.bfloat16, too coarse .*--engine ddp"):
+        WeightAverage(FakeModel().bfloat16(), 0.9)

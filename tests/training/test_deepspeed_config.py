@@ -3,7 +3,12 @@ import json
 import pytest
 
 from uer.errors import ConfigError
-from uer.training.deepspeed_config import completed, read_deepspeed_config, settings_in
+from uer.training.deepspeed_config import (
+    completed,
+    read_deepspeed_config,
+    require_one_optimizer,
+    settings_in,
+)
 
 PREDECESSOR = {
     "gradient_accumulation_steps": 1,
@@ -105,3 +110,11 @@ def test_half_precision_has_to_agree():
         made(config)
     with pytest.raises(ConfigError, match="fp16: a CPU is slow at it"):
         made({"zero_optimization": {"stage": 2}}, precision="fp16")
+
+
+def test_the_files_optimizer_knows_no_layers(tmp_path):
+    config = read_deepspeed_config(written(tmp_path, PREDECESSOR))
+    require_one_optimizer(config, layerwise_decay=1.0)
+    require_one_optimizer(read_deepspeed_config(None), layerwise_decay=0.9)
+    with pytest.raises(ConfigError, match=r"--layerwise_decay 0\.9: the optimizer block of Deep"):
+        require_one_optimizer(config, layerwise_decay=0.9)

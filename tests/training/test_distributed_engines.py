@@ -12,7 +12,7 @@ from uer.training.engine import engines
 from uer.training.engines import deepspeed as deepspeed_module
 from uer.training.launch import Place
 from uer.training.processes import join
-from uer.training.trainer import update
+from uer.training.update import update
 
 RATE = 1e-2
 

@@ -13,7 +13,7 @@ from uer.optimizers.adamw import AdamW
 from uer.training.engine import LossScale
 from uer.training.engines.single import SingleDevice
 from uer.training.evaluation import Window
-from uer.training.trainer import update
+from uer.training.update import update
 
 RATE = 1e-2
 

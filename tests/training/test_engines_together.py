@@ -149,6 +149,21 @@ def test_checkpoints_of_zero_are_the_same_thing(tmp_path):
     require_elastic(tmp_path, [*ZERO, "fsdp"])
 
 
+@pytest.mark.heavy
+@needs_deepspeed
+@pytest.mark.parametrize("asynchronous", [True, False])
+@pytest.mark.parametrize("engine", ["fsdp", "zero3"])
+def test_no_process_holds_more_than_one_tensor_of_the_others(tmp_path, engine, asynchronous):
+    words = (HERE / "saving.py", engine, asynchronous, tmp_path)
+    results = [json.loads(out.split("RESULT ")[1]) for out in run(*words, patience=1500)]
+    (whole, main), (_, other) = results
+    assert whole > 250e6 and other < 0.3 * whole, results
+    if asynchronous:  # the copy is the main process's
+        assert 0.9 * whole < main < 1.5 * whole, results
+    else:
+        assert main < 0.3 * whole, results
+
+
 OFFLOAD = {"offload_optimizer": {"device": "cpu"}}
 FILE = {"type": "AdamW", "params": {"lr": 1e-2, "weight_decay": 0.01, "eps": 1e-6}}
 FILES = {
@@ -203,6 +218,22 @@ def test_adam_without_bias_correction_is_the_same_everywhere(tmp_path):
     two_ranks(*({"engine": n, "folder": str(tmp_path / n), "correct_bias": False} for n in names))
     for name in names:
         assert difference(reference / "out-20", tmp_path / name / "out-20") < 2e-6, name
+
+
+@pytest.mark.heavy
+@needs_deepspeed
+def test_a_running_mean_is_the_same_where_each_process_has_all_weights(tmp_path):
+    reference = alone(tmp_path / "single", ema=0.8)
+    names = ["ddp", "zero1", "zero2"]
+    jobs = [{"engine": n, "folder": str(tmp_path / n), "ema": 0.8} for n in names]
+    low = {"precision": "bf16", "engine": "zero2", "folder": str(tmp_path / "low"), "ema": 0.8}
+    two_ranks(*jobs, low)  # the forward pass in bf16, the weights in fp32
+    wanted = load_trainer_state(reference / "out-20").average
+    for name in (*names, "low"):
+        found = load_trainer_state(tmp_path / name / "out-20").average
+        assert found.keys() == wanted.keys()
+        limit = 0.05 if name == "low" else 2e-6
+        assert max(float((found[k] - wanted[k]).abs().max()) for k in found) < limit, name
 
 
 @pytest.mark.heavy

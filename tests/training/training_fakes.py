@@ -11,9 +11,9 @@ from uer.layers.dropout import Dropout
 from uer.optimizers.adamw import AdamW
 from uer.schedules.linear import Linear
 from uer.score import Ratio, Score
-from uer.training.checkpoint import Contents
 from uer.training.engines.single import SingleDevice
 from uer.training.settings import Settings
+from uer.training.state import Contents
 from uer.training.trainer import Trainer
 
 VOCAB, WIDTH, LENGTH = 11, 8, 6

@@ -23,12 +23,13 @@ from uer.registry import load_plugin
 from uer.tasks.base import Examples, Task
 from uer.tokenizers.base import Tokenizer
 from uer.training import machine
-from uer.training.checkpoint import Contents
 from uer.training.evaluation import Evaluation
 from uer.training.launch import Launch
 from uer.training.predict import predict
 from uer.training.processes import Processes
+from uer.training.resume import find
 from uer.training.settings import Settings
+from uer.training.state import Contents
 from uer.training.trainer import Trainer
 from uer.zoo.resolve import resolve
 
@@ -54,7 +55,10 @@ def finetune(
     special_tokens_path: Annotated[str | None, "JSON file of special tokens by role"] = None,
     epochs_num: Annotated[int, "passes over the training rows, unless --total_steps is given"] = 3,
     allow_partial: Annotated[bool, "load what fits of a checkpoint that does not fit"] = False,
-    resume_from_checkpoint: Annotated[str | None, "checkpoint of this run to go on from"] = None,
+    resume_from_checkpoint: Annotated[
+        str | None, "checkpoint of this run to go on from; auto: the newest, if there is one"
+    ] = None,
+    resume: Annotated[str | None, "the same as --resume_from_checkpoint"] = None,
     log_path: Annotated[str | None, "file for reports as JSON lines"] = None,
     tensorboard_path: Annotated[str | None, "folder for TensorBoard"] = None,
     plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
@@ -79,7 +83,9 @@ def finetune(
     given = {"output_model_path": output_model_path, **team.settings_in(launch)}
     given |= {**recipe.settings, **settings}
     chosen = Settings(**given)
+    found = find(resume_from_checkpoint, resume, chosen.output_model_path)
     together = team.gather(launch, chosen)
+    found.agree(together.processes)
     machine.seed_everything(chosen.seed)
     made = choose_tokenizer(tokenizer, special_tokens_path, described, pretrained_model_path)
     train = job.read(train_path, {}, labelled=True)
@@ -113,7 +119,7 @@ def finetune(
         evaluation=evaluation,
         writers=writers(log_path, tensorboard_path, together.processes),
         numbered=False,
-    ).run(resume_from_checkpoint)
+    ).run(found.folder, auto=found.auto)
     if test is not None and together.processes.is_main:
         model = recipe.model.build(facts).to(together.machine.device)  # an engine divided the other
         load_pretrained(model, chosen.output_model_path)

@@ -29,14 +29,15 @@ from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugin
 from uer.tokenizers.base import Tokenizer
 from uer.training import machine
-from uer.training.checkpoint import Contents
 from uer.training.cost import cost, peak_flops
 from uer.training.evaluation import Evaluation
 from uer.training.launch import Launch
 from uer.training.length import with_length
 from uer.training.processes import Processes
 from uer.training.progress import JsonLines, Meter, TensorBoard, Writer
+from uer.training.resume import find
 from uer.training.settings import Settings
+from uer.training.state import Contents
 from uer.training.trainer import Trainer
 from uer.zoo.resolve import resolve
 
@@ -53,8 +54,14 @@ def pretrain(
         str | None, "configuration of the model (default: the checkpoint's, else bert/base)"
     ] = None,
     pretrained_model_path: Annotated[str | None, "checkpoint to start from"] = None,
-    resume_from_checkpoint: Annotated[str | None, "checkpoint of this run to go on from"] = None,
+    resume_from_checkpoint: Annotated[
+        str | None, "checkpoint of this run to go on from; auto: the newest, if there is one"
+    ] = None,
+    resume: Annotated[str | None, "the same as --resume_from_checkpoint"] = None,
     eval_dataset_path: Annotated[str | None, "data set to evaluate on"] = None,
+    metric_for_best_model: Annotated[
+        str, "figure of the evaluation whose best checkpoint is kept, too: loss, mlm.accuracy, …"
+    ] = "loss",
     epochs: Annotated[int | None, "passes over the data to train for"] = None,
     max_tokens: Annotated[int | None, "tokens of all sides to train on"] = None,
     packing: Annotated[
@@ -84,11 +91,12 @@ def pretrain(
     tokenizers, overrides = _tokenizers(store, overrides, dataset_path)
     if pretrained_model_path is not None and not allow_partial:
         _require_trained_with(tokenizers, pretrained_model_path)
-    if resume_from_checkpoint is not None:
-        _require_trained_with(tokenizers, resume_from_checkpoint)
-    config = choose_config(config_path, resume_from_checkpoint or pretrained_model_path)
+    found = find(resume_from_checkpoint, resume, settings["output_model_path"])
+    if found.folder is not None:
+        _require_trained_with(tokenizers, found.folder)
+    config = choose_config(config_path, found.folder or pretrained_model_path)
     made_for = _made_for(store)
-    if config_path is None and resume_from_checkpoint is None and pretrained_model_path is not None:
+    if config_path is None and found.folder is None and pretrained_model_path is not None:
         # Of what the checkpoint was trained for, only what the new objectives ask for is kept.
         own = config if isinstance(config, Mapping) else load_config(config)
         config, made_for = None, {**made_for, **own}
@@ -99,6 +107,7 @@ def pretrain(
         _log.info(note)
     chosen = Settings(**{**team.settings_in(launch), **recipe.settings, **settings})
     together = team.gather(launch, chosen)
+    found.agree(together.processes)
     machine.seed_everything(chosen.seed)
     labels = _labels(store, dataset_path, labels_num)
     facts = known_facts(tokenizers, recipe, labels)
@@ -120,7 +129,9 @@ def pretrain(
             held_out.require_tokenizer(tokenizer, side)
         _labels(held_out, eval_dataset_path, facts.get("labels_num"))
         evaluation = Evaluation(
-            data=_stream(held_out, recipe, model, chosen, packing, facts, together.processes)
+            data=_stream(held_out, recipe, model, chosen, packing, facts, together.processes),
+            best_by=metric_for_best_model,
+            highest=not metric_for_best_model.endswith("loss"),
         )
     config = {**recipe.config, "facts": {**recipe.facts, **labels}}
     trainer = Trainer(
@@ -139,7 +150,7 @@ def pretrain(
         writers=writers(log_path, tensorboard_path, together.processes),
         meter=_meter(recipe, facts, stream, together),
     )
-    trainer.run(resume_from_checkpoint)
+    trainer.run(found.folder, auto=found.auto)
 
 
 def build_model(recipe: Recipe, facts: Mapping[str, Any]) -> Model:

@@ -63,10 +63,12 @@ def gather(launch: Mapping[str, Any], settings: Settings) -> Team:
         settings: of the run.
 
     Raises:
-        UserError: flags and launcher contradict each other, or the others cannot be met.
+        UserError: flags, files and launcher contradict each other, or the others cannot be met.
     """
     flags = Launch(**launch)
     ranks = read_ranks(flags)
+    config = _config(flags)
+    deepspeed_config.require_one_optimizer(config, layerwise_decay=settings.layerwise_decay)
     engine = flags.chosen(ranks.world)
     kind = engines.get(engine)
     prepared = machine.prepare(
@@ -76,7 +78,7 @@ def gather(launch: Mapping[str, Any], settings: Settings) -> Team:
     processes = join(place)
     many = f"engine {engine}, {ranks.world} processes, " if kind.distributed else ""
     _log.info("%s%s", many, prepared.line())
-    return Team(prepared, processes, flags, _config(flags))
+    return Team(prepared, processes, flags, config)
 
 
 def _config(launch: Launch) -> dict[str, Any]:

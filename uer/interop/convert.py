@@ -26,16 +26,9 @@ from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy, wri
 from uer.interop.pretrained import checkpoint_config, require_folder
 from uer.recipe import read_recipe
 from uer.tokenizers.base import Tokenizer, load
-from uer.training.checkpoint import (
-    MANIFEST,
-    Contents,
-    LoadReport,
-    fill,
-    match,
-    read_weights,
-    require_body,
-    save_checkpoint,
-)
+from uer.training.checkpoint import MANIFEST, read_weights, save_checkpoint
+from uer.training.loading import LoadReport, fill, match, require_body
+from uer.training.state import Contents
 
 Kind = Literal["uer", "huggingface", "legacy"]
 _WORDS = "embedding.parts.word.weight"

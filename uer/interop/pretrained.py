@@ -16,7 +16,8 @@ from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy
 from uer.interop.legacy_config import Dialect
 from uer.model import Model
 from uer.tokenizers.base import Tokenizer, load
-from uer.training.checkpoint import MARKER, LoadReport, check_files, fill, load_weights
+from uer.training.checkpoint import MARKER, check_files, load_weights
+from uer.training.loading import LoadReport, fill
 
 
 def load_pretrained(model: Model, path: str | Path, *, allow_partial: bool = False) -> LoadReport:

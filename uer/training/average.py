@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from uer.errors import ConfigError
+from uer.training.lazy import Lazies, lazy
 
 _DIVIDED = ("full_tensor", "ds_id")  # what parameters have whose parts lie in several processes
 
@@ -23,13 +24,23 @@ class WeightAverage:
         decay: share of the average that an update keeps.
 
     Raises:
-        ConfigError: the engine divides the parameters among processes.
+        ConfigError: the engine divides the parameters among processes, or keeps their exact values
+            to itself.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         if any(hasattr(p, sign) for p in model.parameters() for sign in _DIVIDED):
             raise ConfigError(
                 [f"--ema_decay {decay}: goes with engines in which each process has all weights."]
+            )
+        rounded = sorted({str(p.dtype) for p in model.parameters() if p.dtype != torch.float32})
+        if rounded:
+            raise ConfigError(
+                [
+                    f"--ema_decay {decay}: the engine trains with weights in {', '.join(rounded)}, "
+                    "too coarse for a running mean; use --engine ddp, or --precision bf16 without "
+                    "the block of that name in DeepSpeed's file."
+                ]
             )
         self._decay = decay
         self._pairs = [
@@ -51,9 +62,9 @@ class WeightAverage:
         for mean, parameter in self._pairs:
             mean.lerp_(parameter, share)
 
-    def weights(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def weights(self, weights: Lazies) -> Lazies:
         """A model's ``state_dict`` with the averages in place of its parameters."""
-        return {**weights, **self._means}
+        return {**weights, **lazy(self._means)}
 
     @torch.no_grad()
     def restore(self, weights: Mapping[str, torch.Tensor]) -> None:

@@ -62,6 +62,21 @@ def read_deepspeed_config(path: str | Path | None, *, zero3: bool = False) -> Js
     return config
 
 
+def require_one_optimizer(config: Mapping[str, Any], *, layerwise_decay: float) -> None:
+    """Refuse settings of the toolkit's optimizer where the file has one.
+
+    Raises:
+        ConfigError: the learning rate is to differ by layer.
+    """
+    if config.get("optimizer") and layerwise_decay != 1:
+        raise ConfigError(
+            [
+                f"--layerwise_decay {layerwise_decay}: the optimizer block of DeepSpeed's file has "
+                "one learning rate for all layers; take the block out, and --optimizer does it."
+            ]
+        )
+
+
 def settings_in(config: Mapping[str, Any]) -> Json:
     """The run's settings that the file gives; the command line and the model's file win."""
     found = {}

@@ -23,6 +23,7 @@ from uer.optimizers.base import Named
 from uer.registry import Registry
 from uer.score import Score
 from uer.signature import Given
+from uer.training.lazy import Lazy, whole
 from uer.training.machine import DTYPES, Arithmetic
 from uer.training.processes import Processes
 
@@ -150,12 +151,20 @@ class Engine(ABC):
         """Clip, update unless a gradient is not finite, and clear the gradients. Together."""
 
     @abstractmethod
-    def weights(self) -> dict[str, torch.Tensor]:
-        """The whole model's ``state_dict`` in the main process. Together."""
+    def lazy_weights(self) -> dict[str, Lazy]:
+        """The model's ``state_dict``, the same names in every process. Together."""
 
     @abstractmethod
+    def lazy_optimizer_state(self) -> dict[str, Lazy]:
+        """``"<quantity>/<parameter>"`` → tensor, the same names in every process. Together."""
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """All of `lazy_weights` in the main process. Together."""
+        return self._in_main(whole(self.lazy_weights()))
+
     def optimizer_state(self) -> dict[str, torch.Tensor]:
-        """``"<quantity>/<parameter>"`` → whole tensor in the main process. Together."""
+        """All of `lazy_optimizer_state` in the main process. Together."""
+        return self._in_main(whole(self.lazy_optimizer_state()))
 
     @abstractmethod
     def load_optimizer_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -184,6 +193,9 @@ class Engine(ABC):
     def any_rank(self, flag: bool) -> bool:
         """Whether the flag is set in any process. Together."""
         return self.processes.any(flag)
+
+    def _in_main(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return tensors if self.is_main else {}
 
     def autocast(self) -> torch.autocast:
         """The context of a forward pass in the chosen precision."""

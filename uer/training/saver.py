@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from uer.files import SCRATCH, require_writable
-from uer.training.checkpoint import (
-    MANIFEST,
-    MARKER,
-    Contents,
-    Progress,
-    TrainerState,
-    save_checkpoint,
-)
+from uer.training.average import WeightAverage
+from uer.training.background import Background
+from uer.training.checkpoint import MANIFEST, MARKER, Draft, draft, write_checkpoint
 from uer.training.engine import Engine
+from uer.training.kept import Kept
+from uer.training.processes import Processes
+from uer.training.state import Contents, Progress, TrainerState
+
+logger = logging.getLogger(__name__)
 
 
 class Saver:
@@ -25,16 +27,40 @@ class Saver:
     or the last one if there is no evaluation; only an interrupted run adds ``<path>-<step>``, to
     go on from.
 
+    Training waits until the tensors are copied; a thread writes them (``asynchronous``). The next
+    checkpoint waits for it, and so does the end of the run.
+
     Args:
         path: the output path.
         contents: configuration and tokenizer.
         keep: how many of the last stay; 0: all.
         numbered: see above.
+        asynchronous: False: training waits until all is on the disk.
     """
 
-    def __init__(self, path: str | Path, contents: Contents, *, keep: int, numbered: bool) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        contents: Contents,
+        *,
+        keep: int,
+        numbered: bool,
+        asynchronous: bool = True,
+    ) -> None:
         self._path, self._contents = Path(path), contents
-        self._keep, self._numbered = keep, numbered
+        self._keep, self._numbered, self._asynchronous = keep, numbered, asynchronous
+        self._background = Background()
+        self._kept: Kept | None = None
+
+    @property
+    def busy(self) -> bool:
+        """A checkpoint is being written."""
+        return self._background.busy
+
+    @property
+    def failed(self) -> bool:
+        """The last checkpoint could not be written; `finish` says why."""
+        return self._background.failed
 
     def place(self, step: int) -> Path:
         """The numbered folder of a step."""
@@ -53,43 +79,122 @@ class Saver:
         engine: Engine,
         state: TrainerState,
         *,
+        average: WeightAverage | None = None,
         improved: bool | None = None,
         interrupted: bool = False,
-    ) -> Path | None:
-        """Write a checkpoint, then remove those that have had their time.
+    ) -> None:
+        """Write a checkpoint, then remove those that have had their time. Together.
 
         Args:
-            engine: holds the weights.
-            state: the run's; its list of saved checkpoints is brought up to date.
+            engine: holds the weights and the optimizer's state.
+            state: the rest of the run's; its list of saved checkpoints is brought up to date.
+            average: the running mean of the weights.
             improved: this is the best evaluation so far; None: there is no evaluation.
             interrupted: the run was asked to end early.
 
-        Returns:
-            Where it is; None if a better one stands there.
+        Raises:
+            UserError: this checkpoint or the one before could not be written.
         """
-        progress = state.progress
-        weights = engine.weights()
-        if not self._numbered and not interrupted:
-            if improved is False:
-                return None
-            place, retired = self._path, []
+        self.finish(engine.processes)
+        progress, place = state.progress, self._path
+        if self._numbered or interrupted:
+            place = self.place(progress.step)
+            self._retire(progress)
+        elif improved is False:
+            return
+        retired, weights = list(progress.retired), engine.lazy_weights()
+        made = draft(
+            weights,
+            self._contents,
+            state,
+            optimizer=engine.lazy_optimizer_state(),
+            average=None if average is None else average.weights(weights),
+        )
+
+        def write(made: Draft) -> None:
+            write_checkpoint(place, made)
+            logger.info("checkpoint written to %s", place)
+            self._remove(retired)
+
+        if self._can_copy(engine, made):
+            self._copy_and_write(engine, made, write)
         else:
-            place, retired = self.place(progress.step), self._retire(progress)
+            _write_now(engine.processes, made, write)
 
-        def write() -> None:
-            save_checkpoint(place, weights, self._contents, state)
-            for step in retired:
-                _remove(self.place(step))
+    def finish(self, processes: Processes) -> None:
+        """Wait until the last checkpoint is on the disk. Together.
 
-        engine.processes.on_main(write)
-        return place
+        Raises:
+            UserError: it could not be written.
+        """
+        processes.on_main(self._background.wait)
 
-    def _retire(self, progress: Progress) -> list[int]:
-        """Note the new checkpoint; returns the steps of those that are no longer kept."""
+    def close(self) -> None:
+        """Wait, whatever has gone wrong; what the writer has to say is only logged."""
+        try:
+            self._background.wait()
+        except Exception as error:
+            logger.error("%s", error)
+
+    def clean(self, resumed: str | Path, progress: Progress) -> None:
+        """Remove what a killed run had not come to remove. In the main process.
+
+        Args:
+            resumed: the checkpoint that this run goes on from; nothing is removed if it is not its
+                own.
+            progress: as the checkpoint says.
+        """
+        if Path(resumed).resolve() == self.place(progress.step).resolve():
+            self._remove(progress.retired)
+
+    def _can_copy(self, engine: Engine, made: Draft) -> bool:
+        """Whether the checkpoint is copied first; the main process, which does it, decides."""
+        if not self._asynchronous:
+            return False
+        lacking = False
+        if engine.is_main:
+            self._kept = self._kept or Kept(engine.device)
+            lacking = not self._kept.has_room(made)
+        if not engine.any_rank(lacking):
+            return True
+        logger.warning(
+            "there is no memory for a copy of the model and of its optimizer's state: training "
+            "waits until checkpoints are written, as with --async_save false"
+        )
+        self._asynchronous, self._kept = False, None
+        return False
+
+    def _copy_and_write(
+        self, engine: Engine, made: Draft, write: Callable[[Draft], object]
+    ) -> None:
+        if self._kept is None:  # not the main process
+            _gather_along(made)
+        else:
+            copy = self._kept.copy(made)
+            self._background.start(lambda: write(copy))
+
+    def _remove(self, steps: list[int]) -> None:
+        for step in steps:
+            _remove(self.place(step))
+
+    def _retire(self, progress: Progress) -> None:
+        """Note the new checkpoint, and those that are no longer kept."""
         everything = [*(step for step in progress.saved if step != progress.step), progress.step]
         last = everything[-self._keep :] if self._keep else everything
         progress.saved = [s for s in everything if s in last or s == progress.best_step]
-        return [step for step in everything if step not in progress.saved]
+        progress.retired = [step for step in everything if step not in progress.saved]
+
+
+def _write_now(processes: Processes, made: Draft, write: Callable[[Draft], object]) -> None:
+    """Write while all wait; what processes share is brought together one by one."""
+    if not processes.is_main:
+        _gather_along(made)
+    processes.on_main(lambda: write(made))
+
+
+def _gather_along(made: Draft) -> None:
+    for _ in made.values():
+        pass
 
 
 def _remove(folder: Path) -> None:
@@ -97,5 +202,8 @@ def _remove(folder: Path) -> None:
     if (folder / MARKER).is_file():
         doomed = folder.with_name(SCRATCH + folder.name)
         shutil.rmtree(doomed, ignore_errors=True)  # a run that was killed here may have left it
-        folder.rename(doomed)
-        shutil.rmtree(doomed)
+        try:
+            folder.rename(doomed)
+            shutil.rmtree(doomed)
+        except OSError as error:
+            logger.warning("the old checkpoint %s cannot be removed: %s", folder, error)

@@ -29,6 +29,9 @@ class Settings:
         int, "updates between checkpoints; there is one at the end"
     ] = 10_000
     keep_checkpoints: Annotated[int, "how many of the last to keep beside the best; 0: all"] = 0
+    async_save: Annotated[
+        bool, "write checkpoints while training goes on, which needs memory for a copy"
+    ] = True
     report_steps: Annotated[int, "updates between reports"] = 100
     eval_steps: Annotated[int, "updates between evaluations; 0: only at checkpoints"] = 0
     batch_size: Annotated[int, "rows of a micro-batch, per process"] = 32

@@ -1,9 +1,4 @@
-"""The training loop: one for every model, objective and engine.
-
-An update fetches its micro-batches first, adds each target's items over them and over all ranks,
-and only then back-propagates every loss sum divided by that total. So accumulation, ranks and
-micro-batches of unequal size give the gradient of one big batch, for several targets at once.
-"""
+"""The training loop: one for every model, objective and engine."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -22,17 +17,10 @@ from uer.errors import CheckpointError, DataError, UserError
 from uer.layers.dropout import POOL
 from uer.optimizers.base import Optimizer
 from uer.schedules.base import Schedule
-from uer.score import Ratio, Score
 from uer.training.average import WeightAverage
 from uer.training.blocks import recompute
-from uer.training.checkpoint import (
-    Contents,
-    Progress,
-    TrainerState,
-    load_trainer_state,
-    load_weights,
-)
-from uer.training.engine import Engine, StepReport, Trainable
+from uer.training.checkpoint import load_trainer_state, load_weights
+from uer.training.engine import Engine, Trainable
 from uer.training.evaluation import Evaluation, Window, evaluate
 from uer.training.guards import (
     Interruption,
@@ -53,6 +41,8 @@ from uer.training.progress import Bar, Console, Meter, Writer
 from uer.training.rates import make_optimizer
 from uer.training.saver import Saver
 from uer.training.settings import Settings
+from uer.training.state import Contents, Progress, TrainerState
+from uer.training.update import Scored, update
 
 logger = logging.getLogger(__name__)
 
@@ -71,13 +61,6 @@ class Stream(Protocol):
     def seek(self, position: dict[str, int]) -> None:
         """Go to where `position` was."""
         ...
-
-
-class Scored(NamedTuple):
-    """A micro-batch's scores without their graph, and the items of each target."""
-
-    scores: dict[str, Score]
-    items: dict[str, torch.Tensor]
 
 
 class Trainer:
@@ -126,6 +109,7 @@ class Trainer:
             contents,
             keep=settings.keep_checkpoints,
             numbered=numbered,
+            asynchronous=settings.async_save,
         )
         self.progress = Progress()
         self.window = Window(engine.device)
@@ -138,12 +122,13 @@ class Trainer:
         self._measured: tuple[int, float] | None = None  # the last evaluation: its step, its value
         self._saved_at = -1
 
-    def run(self, resume: str | Path | None = None) -> Progress:
+    def run(self, resume: str | Path | None = None, *, auto: bool = False) -> Progress:
         """Train to the end.
 
         Args:
             resume: a checkpoint to go on from; on a CPU the result is, bit for bit, that of a run
                 that was never interrupted.
+            auto: the checkpoint was not named by anybody: it may be that of the end.
 
         Returns:
             How far the run is: all updates are done, or ``max_hours`` are over.
@@ -156,12 +141,20 @@ class Trainer:
         """
         ends = time.monotonic() + 3600 * (self.settings.max_hours or 0)
         with self.engine.processes.together():
+            state = None if resume is None else load_trainer_state(resume)
+            if state is not None and auto and state.progress.step >= self.settings.total_steps:
+                logger.info("%s has done all %d updates", resume, state.progress.step)
+                return state.progress
             with memory_explained(lambda: self.progress.step):
-                self._prepare(resume)
+                self._prepare(resume, state)
             bar = Bar(self.settings.total_steps, self.progress.step, shown=self.engine.is_main)
             try:
                 with Interruption() as interruption, memory_explained(lambda: self.progress.step):
                     self._loop(interruption, bar, ends)
+                    self.saver.finish(self.engine.processes)
+            except Exception:
+                self.saver.close()
+                raise
             finally:
                 bar.close()
                 for writer in self.writers:
@@ -170,12 +163,13 @@ class Trainer:
                 raise SystemExit(max(self.engine.processes.gather(interruption.exit_status())))
         return self.progress
 
-    def _prepare(self, resume: str | Path | None) -> None:
+    def _prepare(self, resume: str | Path | None, state: TrainerState | None) -> None:
         module = self.model
         assert isinstance(module, nn.Module), "a model is an nn.Module"
         processes, settings = self.engine.processes, self.settings
         processes.on_main(lambda: self.saver.require_writable(settings.total_steps))
-        state = None if resume is None else self._load(resume, module)
+        if state is not None and resume is not None:
+            _load(module, resume, state, settings)
         if settings.checkpoint_activations:
             logger.info("activations of %d layers are computed twice", recompute(module))
         self.engine.prepare(module, lambda: make_optimizer(self.optimizer, self.model, settings))
@@ -189,32 +183,14 @@ class Trainer:
                 "a target compares the rows of a batch: %d micro-batches are not one big batch",
                 self.settings.accumulation_steps,
             )
-        if state is not None:
+        if state is not None and resume is not None:
             self._restore(state)
-            logger.info(
-                "resumed from %s after update %d%s",
-                resume,
-                self.progress.step,
-                self._changed(state),
-            )
+            processes.on_main(lambda: self.saver.clean(resume, self.progress))
+            changed = settings.differences(state.settings)
+            since = f"; changed since: {', '.join(changed)}" if changed else ""
+            logger.info("resumed from %s after update %d%s", resume, self.progress.step, since)
         elif self.evaluation is not None:
             self._evaluate(self.evaluation)
-
-    def _load(self, folder: str | Path, module: nn.Module) -> TrainerState:
-        """Load the weights, before an engine divides them, and read what is for later."""
-        state = load_trainer_state(folder)
-        if state.progress.step >= self.settings.total_steps:
-            raise UserError(
-                f"{folder} has done {state.progress.step} of {self.settings.total_steps} updates: "
-                "there is nothing left to do; raise --total_steps to train longer."
-            )
-        report = load_weights(module, folder)
-        if report.missing or report.unexpected:
-            raise CheckpointError(
-                f"{folder} cannot be resumed with this model ({report.line()[:-1]}); use the "
-                "configuration of the checkpoint, or load it as a pre-trained model instead."
-            )
-        return state
 
     def _restore(self, state: TrainerState) -> None:
         """Bring everything to where the checkpoint was; the random states last."""
@@ -236,16 +212,13 @@ class Trainer:
         else:
             set_random_state(own)
 
-    def _changed(self, state: TrainerState) -> str:
-        changed = self.settings.differences(state.settings)
-        return f"; changed since: {', '.join(changed)}" if changed else ""
-
     def _loop(self, interruption: Interruption, bar: Bar, ends: float) -> None:
         settings, progress = self.settings, self.progress
         self.meter.restart()
         while progress.step < settings.total_steps:
             self.engine.processes.beat()
-            if self.engine.any_rank(interruption.signal is not None):
+            if self.engine.any_rank(interruption.signal is not None or self.saver.failed):
+                self.saver.finish(self.engine.processes)
                 logger.warning("the run was asked to end; it stops after update %d", progress.step)
                 break
             if settings.max_hours and self.engine.any_rank(time.monotonic() >= ends):
@@ -355,12 +328,14 @@ class Trainer:
                 progress.best_step, progress.best = progress.step, value
         self.guard.flush()
         with self.meter.paused():
-            place = self.saver.save(
-                self.engine, self._state(), improved=improved, interrupted=interrupted
+            self.saver.save(
+                self.engine,
+                self._state(),
+                average=self.average,
+                improved=improved,
+                interrupted=interrupted,
             )
         self._saved_at = progress.step
-        if place is not None:
-            logger.info("checkpoint written to %s", place)
 
     def _state(self) -> TrainerState:
         progress = self.progress
@@ -369,55 +344,26 @@ class Trainer:
         return TrainerState(
             progress=progress,
             settings=asdict(self.settings),
-            optimizer=self.engine.optimizer_state(),
             rng=name_by_rank(self.engine.processes.gather(random_state())),
             engine=self.engine.state(),
-            average=self.average.weights(self.engine.weights()) if self.average else {},
         )
 
 
-def update(
-    engine: Engine, model: Trainable, batches: Sequence[Batch], learning_rate: float
-) -> tuple[StepReport, list[Scored]]:
-    """One update; the host waits for nothing.
+def _load(module: nn.Module, folder: str | Path, state: TrainerState, settings: Settings) -> None:
+    """Load a checkpoint's weights, before an engine divides them.
 
-    Args:
-        engine: runs the model.
-        model: the same model, for what it knows of its targets.
-        batches: the micro-batches, on the engine's device.
-        learning_rate: of this update.
-
-    Returns:
-        What the update was like, and the scores of each micro-batch.
+    Raises:
+        UserError: the checkpoint is that of a run's end.
+        CheckpointError: it is of another model.
     """
-    items = [model.weights(batch) for batch in batches]
-    shares = _shares(engine, model, items)
-    scored = []
-    for number, (batch, counts) in enumerate(zip(batches, items, strict=True), start=1):
-        scores = engine.forward(batch, last=number == len(batches))
-        losses = [shares[name] * score.loss_sum for name, score in scores.items()]
-        engine.backward(torch.stack(losses).sum())
-        scored.append(Scored(_without_graph(scores), counts))
-    return engine.step(learning_rate), scored
-
-
-def _shares(
-    engine: Engine, model: Trainable, items: Sequence[dict[str, torch.Tensor]]
-) -> dict[str, torch.Tensor]:
-    """λ divided by the items of the whole update, per target; 0 where there is no item."""
-    names = list(model.loss_weights)
-    sums = torch.stack([torch.stack([counts[name] for counts in items]).sum() for name in names])
-    totals = engine.sum_over_ranks(sums)
-    inverse = torch.where(totals > 0, 1 / totals, torch.zeros_like(totals))
-    return {name: model.loss_weights[name] * inverse[i] for i, name in enumerate(names)}
-
-
-def _without_graph(scores: dict[str, Score]) -> dict[str, Score]:
-    """The same scores, so that the graph's memory can be given back."""
-    return {
-        name: Score(
-            score.loss_sum.detach(),
-            {key: Ratio(r.total.detach(), r.weight.detach()) for key, r in score.metrics.items()},
+    if state.progress.step >= settings.total_steps:
+        raise UserError(
+            f"{folder} has done {state.progress.step} of {settings.total_steps} updates: "
+            "there is nothing left to do; raise --total_steps to train longer."
         )
-        for name, score in scores.items()
-    }
+    report = load_weights(module, folder)
+    if report.missing or report.unexpected:
+        raise CheckpointError(
+            f"{folder} cannot be resumed with this model ({report.line()[:-1]}); use the "
+            "configuration of the checkpoint, or load it as a pre-trained model instead."
+        )

@@ -15,7 +15,8 @@ from uer.interop.convert import read_checkpoint
 from uer.interop.huggingface.weights import FolderWeights, write_weights
 from uer.recipe import read_recipe
 from uer.tokenizers.base import load
-from uer.training.checkpoint import Contents, read_weights, save_checkpoint
+from uer.training.checkpoint import read_weights, save_checkpoint
+from uer.training.state import Contents
 
 
 def run(*words):

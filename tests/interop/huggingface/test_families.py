@@ -17,7 +17,7 @@ from uer.builder import Planner
 from uer.interop.huggingface.destination import export
 from uer.interop.huggingface.source import HuggingFaceFolder
 from uer.model import Model
-from uer.training.checkpoint import fill
+from uer.training.loading import fill
 
 V = 40
 BERT = {

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 
 from uer.errors import CheckpointError
-from uer.training.checkpoint import BODY
+from uer.training.loading import BODY
 
 Tensors = Mapping[str, torch.Tensor]
 

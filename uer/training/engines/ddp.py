@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from uer.batch import Batch
 from uer.score import Score
 from uer.training.engines.single import SingleDevice
+from uer.training.lazy import Lazy, lazy
 
 # Sending buffers before every forward pass; they are alike anyway. Older versions of torch call it
 # otherwise.
@@ -46,6 +47,6 @@ class DataParallel(SingleDevice):
         """See `Engine.backward`; the exchange takes the mean, a share wants the sum."""
         super().backward(loss * self.processes.world)
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """See `Engine.weights`."""
-        return self.whole.state_dict()
+    def lazy_weights(self) -> dict[str, Lazy]:
+        """See `Engine.lazy_weights`."""
+        return lazy(self.whole.state_dict())

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from uer.score import Score
 from uer.training.deepspeed_config import completed, divides_rounded
 from uer.training.engine import Engine, StepReport, require_parameter
 from uer.training.engines._opened import opened
+from uer.training.lazy import Lazy, lazy
 
 _ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 
@@ -98,39 +100,32 @@ class DeepSpeed(Engine):
             torch.tensor(float(skipped), device=self.device),
         )
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """See `Engine.weights`; one tensor is brought together at a time."""
-        trained = {
-            id(self._names[name]): self._kept(
-                self._api.utils.safe_get_full_fp32_param(self._names[name])
-            )
-            for name, _ in self._trained(self._names)
-        }
+    def lazy_weights(self) -> dict[str, Lazy]:
+        """See `Engine.lazy_weights`; of trained parameters the exact ones of the optimizer."""
+        trained = {id(self._names[name]) for name, _ in self._trained(self._names)}
+        found: dict[int, Lazy] = {}
         weights = {}
         for name, value in self.whole.state_dict(keep_vars=True).items():
-            if id(value) in trained:
-                weights[name] = trained[id(value)]
-            elif hasattr(value, "ds_id"):
-                with self._api.zero.GatheredParameters([value]):
-                    weights[name] = self._kept(value.detach().clone())
-            else:
-                weights[name] = self._kept(value.detach())
-        return weights if self.is_main else {}
+            if id(value) not in found:
+                found[id(value)] = self._weight(value, id(value) in trained)
+            weights[name] = found[id(value)]
+        return weights
 
-    def optimizer_state(self) -> dict[str, torch.Tensor]:
-        """See `Engine.optimizer_state`; one tensor is brought together at a time."""
-        state: dict[str, torch.Tensor] = {}
+    def lazy_optimizer_state(self) -> dict[str, Lazy]:
+        """See `Engine.lazy_optimizer_state`."""
+        state: dict[str, Lazy] = {}
+        numbers: dict[str, torch.Tensor] = {}
         self._link()
         for name, param in self._trained(self._names):
             flat = self._flat_of(param)
             for quantity, value in self._zero.optimizer.state.get(flat, {}).items():
+                key = f"{quantity}/{name}"
                 if torch.is_tensor(value) and value.shape == flat.shape:
-                    whole = self._api.utils.safe_get_full_optimizer_state(param, quantity)
-                    state[f"{quantity}/{name}"] = self._kept(whole)
+                    get = self._api.utils.safe_get_full_optimizer_state
+                    state[key] = _exact(param, partial(get, param, quantity))
                 else:
-                    number = torch.as_tensor(value, dtype=torch.float32)
-                    state[f"{quantity}/{name}"] = self._kept(number.clone())
-        return state if self.is_main else {}
+                    numbers[key] = torch.as_tensor(value, dtype=torch.float32).clone()
+        return {**state, **lazy(numbers)}
 
     def load_optimizer_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """See `Engine.load_optimizer_state`."""
@@ -236,9 +231,23 @@ class DeepSpeed(Engine):
             return int(value)
         return value.to(self.device, copy=True)
 
-    def _kept(self, value: torch.Tensor) -> torch.Tensor:
-        """A whole tensor on the CPU of the main process; elsewhere something empty."""
-        return value.detach().to("cpu", copy=True) if self.is_main else torch.empty(0)
+    def _weight(self, value: Any, trained: bool) -> Lazy:
+        if trained:
+            return _exact(value, partial(self._api.utils.safe_get_full_fp32_param, value))
+        if not hasattr(value, "ds_id"):
+            return Lazy(tuple(value.shape), value.dtype, value.detach)
+
+        def gather() -> torch.Tensor:
+            with self._api.zero.GatheredParameters([value]):
+                return value.detach().clone()
+
+        return Lazy(tuple(value.ds_shape), value.dtype, gather)
+
+
+def _exact(param: Any, gather: Callable[[], torch.Tensor]) -> Lazy:
+    """A tensor of a parameter's shape that DeepSpeed brings together."""
+    shape = tuple(getattr(param, "ds_shape", param.shape))
+    return Lazy(shape, torch.float32, lambda: gather().float())
 
 
 def _imported(device: torch.device) -> Any:
@@ -254,6 +263,9 @@ def _imported(device: torch.device) -> Any:
             "--engine deepspeed needs the extra 'deepspeed': pip install 'uer[deepspeed]'."
         ) from error
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)  # its import sets it, too
+    # On a CPU it would compile this at the first start, for minutes and under a lock that all
+    # processes of the machine share; only its inference uses it.
+    api.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return api
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from uer.score import Score
 from uer.training.blocks import blocks
 from uer.training.engine import StepReport
 from uer.training.engines.single import SingleDevice
+from uer.training.lazy import Lazy
 
 
 class FullyShardedDataParallel(SingleDevice):
@@ -32,11 +34,10 @@ class FullyShardedDataParallel(SingleDevice):
 
     def prepare(self, model: nn.Module, make: Callable[[], torch.optim.Optimizer]) -> None:
         """See `Engine.prepare`."""
-        model = model.to(self.device)
         mesh = init_device_mesh(self.device.type, (self.processes.world,))
         self._numbers = [p for p in model.parameters() if p.ndim == 0 and p.requires_grad]
         own: dict[str, Any] = {"ignored_params": set(self._numbers)} if self._numbers else {}
-        for block in blocks(model):
+        for block in blocks(model):  # each goes to the device, and is divided, by itself
             fully_shard(block, mesh=mesh, **own)
         fully_shard(model, mesh=mesh, **own)
         super().prepare(model, make)
@@ -59,21 +60,13 @@ class FullyShardedDataParallel(SingleDevice):
         with implicit_replication():  # the optimizer's own tensors are the same everywhere
             return super().step(learning_rate)
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """See `Engine.weights`; one tensor is brought together at a time."""
-        whole: dict[int, torch.Tensor] = {}
-        weights = {}
-        for name, value in self.model.state_dict(keep_vars=True).items():
-            if id(value) not in whole:
-                whole[id(value)] = self._gathered(value)
-            weights[name] = whole[id(value)]
-        return weights if self.is_main else {}
+    def lazy_weights(self) -> dict[str, Lazy]:
+        """See `Engine.lazy_weights`; tied parameters have one part under several names."""
+        return _lazy(self.model.state_dict(keep_vars=True))
 
-    def optimizer_state(self) -> dict[str, torch.Tensor]:
-        """See `Engine.optimizer_state`."""
-        parts = super().optimizer_state()
-        whole = {key: self._gathered(value) for key, value in parts.items()}
-        return whole if self.is_main else {}
+    def lazy_optimizer_state(self) -> dict[str, Lazy]:
+        """See `Engine.lazy_optimizer_state`."""
+        return _lazy(self.own_optimizer_state())
 
     def total_norm(self) -> torch.Tensor:
         """[] norm of all gradients of the whole model."""
@@ -91,8 +84,15 @@ class FullyShardedDataParallel(SingleDevice):
         # every process has read the checkpoint: nothing is sent
         return distribute_tensor(there, param.device_mesh, param.placements, src_data_rank=None)
 
-    def _gathered(self, value: torch.Tensor) -> torch.Tensor:
-        """A whole tensor on the CPU of the main process; elsewhere something empty."""
-        value = value.detach()
-        whole = value.full_tensor() if isinstance(value, DTensor) else value
-        return whole.cpu() if self.is_main else torch.empty(0)
+
+def _lazy(parts: Mapping[str, torch.Tensor]) -> dict[str, Lazy]:
+    """This process's parts as the tensors that they are parts of."""
+    found: dict[int, Lazy] = {}
+    for value in parts.values():
+        gather = partial(_gathered, value.detach())
+        found.setdefault(id(value), Lazy(tuple(value.shape), value.dtype, gather))
+    return {name: found[id(value)] for name, value in parts.items()}
+
+
+def _gathered(value: torch.Tensor) -> torch.Tensor:
+    return value.full_tensor() if isinstance(value, DTensor) else value

@@ -12,6 +12,7 @@ from uer.errors import ConfigError
 from uer.optimizers.base import set_learning_rate
 from uer.score import Score
 from uer.training.engine import Engine, LossScale, StepReport, require_parameter
+from uer.training.lazy import Lazy, lazy
 
 
 class SingleDevice(Engine):
@@ -61,17 +62,13 @@ class SingleDevice(Engine):
             self._scaler.update(skipped)
         return StepReport(norm, skipped)
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """See `Engine.weights`."""
-        return self.model.state_dict()
+    def lazy_weights(self) -> dict[str, Lazy]:
+        """See `Engine.lazy_weights`."""
+        return lazy(self.model.state_dict())
 
-    def optimizer_state(self) -> dict[str, torch.Tensor]:
-        """See `Engine.optimizer_state`."""
-        return {
-            f"{quantity}/{name}": value
-            for name, param in self.named_parameters()
-            for quantity, value in self.optimizer.state.get(param, {}).items()
-        }
+    def lazy_optimizer_state(self) -> dict[str, Lazy]:
+        """See `Engine.lazy_optimizer_state`."""
+        return lazy(self.own_optimizer_state())
 
     def load_optimizer_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """See `Engine.load_optimizer_state`."""
@@ -101,6 +98,14 @@ class SingleDevice(Engine):
     def own_part(self, value: torch.Tensor, param: nn.Parameter) -> torch.Tensor:
         """What this process keeps of a whole tensor of a parameter's optimizer state."""
         return value
+
+    def own_optimizer_state(self) -> dict[str, torch.Tensor]:
+        """``"<quantity>/<parameter>"`` → what this process holds of it."""
+        return {
+            f"{quantity}/{name}": value
+            for name, param in self.named_parameters()
+            for quantity, value in self.optimizer.state.get(param, {}).items()
+        }
 
     def gradients(self) -> list[torch.Tensor]:
         """Of all parameters that have one."""
