@@ -12,6 +12,7 @@ import torch
 
 from uer.cli import team
 from uer.cli.flags import Overrides
+from uer.cli.starting import base_weights, settings_of, start
 from uer.cli.tokenizer import require_vocabulary, side_facts, split_tokenizer, tokenizer_keys
 from uer.config import dump_yaml, load_config
 from uer.data.store import Store
@@ -21,7 +22,6 @@ from uer.errors import ConfigError, DataError, UserError
 from uer.interop.pretrained import (
     choose_config,
     dialect_of,
-    load_pretrained,
     trained_with,
 )
 from uer.model import Model
@@ -53,6 +53,9 @@ def pretrain(
         str | None, "configuration of the model (default: the checkpoint's, else bert/base)"
     ] = None,
     pretrained_model_path: Annotated[str | None, "checkpoint to start from"] = None,
+    lora_pretrained_model_path: Annotated[
+        str | None, "checkpoint of adapters to start from, beside that of the model"
+    ] = None,
     resume_from_checkpoint: Annotated[str | None, "checkpoint of this run to go on from"] = None,
     eval_dataset_path: Annotated[str | None, "data set to evaluate on"] = None,
     epochs: Annotated[int | None, "passes over the data to train for"] = None,
@@ -79,7 +82,8 @@ def pretrain(
     """
     for file in plugin or ():
         load_plugin(file)
-    pretrained_model_path = resolve(pretrained_model_path)
+    adapters = (resume_from_checkpoint, lora_pretrained_model_path)
+    pretrained_model_path = base_weights(resolve(pretrained_model_path), *adapters)
     store = Store.open(dataset_path)
     tokenizers, overrides = _tokenizers(store, overrides, dataset_path)
     if pretrained_model_path is not None and not allow_partial:
@@ -97,16 +101,22 @@ def pretrain(
     )
     for note in recipe.notes:
         _log.info(note)
-    chosen = Settings(**{**team.settings_in(launch), **recipe.settings, **settings})
+    given = {**settings_of(*adapters), **recipe.settings, **settings}
+    chosen = Settings(**{**team.settings_in(launch), **given})
     together = team.gather(launch, chosen)
     machine.seed_everything(chosen.seed)
     labels = _labels(store, dataset_path, labels_num)
     facts = known_facts(tokenizers, recipe, labels)
     source, target = tokenizers["src"], tokenizers.get("tgt")
     model = build_model(recipe, facts)
-    if pretrained_model_path is not None:
-        report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
-        _log.info("%s: %s", pretrained_model_path, report.line())
+    about = start(
+        model,
+        chosen,
+        pretrained=pretrained_model_path,
+        resume=resume_from_checkpoint,
+        adapters=lora_pretrained_model_path,
+        allow_partial=allow_partial,
+    )
     stream = _stream(store, recipe, model, chosen, packing, facts, together.processes)
     _log.info("%s: %s", dataset_path, _figures(stream.report()))
     steps_given = "total_steps" in {**recipe.settings, **settings}
@@ -122,7 +132,7 @@ def pretrain(
         evaluation = Evaluation(
             data=_stream(held_out, recipe, model, chosen, packing, facts, together.processes)
         )
-    config = {**recipe.config, "facts": {**recipe.facts, **labels}}
+    config = {**recipe.config, **about, "facts": {**recipe.facts, **labels}}
     trainer = Trainer(
         model,
         stream,

@@ -23,7 +23,7 @@ from uer.interop.huggingface.folders import is_foreign, open_folder
 from uer.interop.huggingface.sentence import in_both_streams, single_stream, write_modules
 from uer.interop.huggingface.tokenizer import write_tokenizer
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy, write_legacy
-from uer.interop.pretrained import checkpoint_config, require_folder
+from uer.interop.pretrained import checkpoint_config, read_tensors, require_folder
 from uer.recipe import read_recipe
 from uer.tokenizers.base import Tokenizer, load
 from uer.training.checkpoint import (
@@ -32,7 +32,6 @@ from uer.training.checkpoint import (
     LoadReport,
     fill,
     match,
-    read_weights,
     require_body,
     save_checkpoint,
 )
@@ -109,7 +108,9 @@ def read_checkpoint(
     notes: tuple[str, ...] = ()
     config = checkpoint_config(path)
     if kind == "uer":
-        found = read_weights(path)
+        targets = read_recipe(config).model.parts.get("target") or []
+        names = [plan.name for plan in targets] if isinstance(targets, list) else []
+        found = read_tensors(path, names, dual=config.get("encoder") == "dual")
         own = load(Path(path) / "tokenizer") if (Path(path) / "tokenizer").is_dir() else None
     else:
         folder = open_folder(path)
