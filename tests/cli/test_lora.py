@@ -36,6 +36,14 @@ def called(command, **flags):
     return run(command, words, command)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_measurement():
+    """The speed of the device takes longer to measure than these runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("uer.cli.pretrain.peak_flops", lambda device, precision: 1e12)
+        yield
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, vocabulary, corpus):
     """A data set, a model to start from, and rows of a task."""

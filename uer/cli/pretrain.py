@@ -12,7 +12,7 @@ import torch
 
 from uer.cli import team
 from uer.cli.flags import Overrides
-from uer.cli.starting import base_weights, settings_of, start
+from uer.cli.starting import base_weights, settings_of, start, train_like
 from uer.cli.tokenizer import require_vocabulary, side_facts, split_tokenizer, tokenizer_keys
 from uer.config import dump_yaml, load_config
 from uer.data.store import Store
@@ -147,7 +147,7 @@ def pretrain(
         ),
         evaluation=evaluation,
         writers=writers(log_path, tensorboard_path, together.processes),
-        meter=_meter(recipe, facts, stream, together),
+        meter=_meter(recipe, facts, model, chosen, stream, together),
     )
     trainer.run(resume_from_checkpoint)
 
@@ -312,11 +312,17 @@ def _stream(
 
 
 def _meter(
-    recipe: Recipe, facts: Mapping[str, Any], stream: TextStream, together: team.Team
+    recipe: Recipe,
+    facts: Mapping[str, Any],
+    trained: Model,
+    settings: Settings,
+    stream: TextStream,
+    together: team.Team,
 ) -> Meter:
     """A meter that knows what a token costs and what the devices can do."""
     with torch.device("meta"):
         model = recipe.model.build(facts)
+        train_like(model, trained, settings)
     batch = next(stream.once())
     if not batch.tokens():  # a filler: there are fewer rows than processes
         return Meter()

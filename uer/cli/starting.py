@@ -13,7 +13,7 @@ from uer.interop.pretrained import load_pretrained
 from uer.model import Model
 from uer.training import lora
 from uer.training.checkpoint import fill
-from uer.training.freezing import freeze, trained_line
+from uer.training.freezing import freeze, plain_name, trained_line
 from uer.training.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -87,7 +87,10 @@ def start(
         missing = report.missing
     about: dict[str, Any] = {}
     if settings.use_lora:
-        lora.adapt(model, settings, missing)
+        names = lora.adapt(model, settings, missing)
+        _log.info("LoRA of rank %d on %d maps, such as %s", settings.lora_r, len(names), names[0])
+        if missing:
+            _log.info("trained whole, being new: %s", ", ".join(missing))
         about = {lora.SECTION: lora.section(model, settings, str(Path(str(pretrained)).resolve()))}
         if adapters is not None:
             _load_adapters(model, settings, adapters, about[lora.SECTION])
@@ -96,6 +99,23 @@ def start(
     if settings.freeze or settings.use_lora:
         _log.info(trained_line(model))
     return about
+
+
+def train_like(model: Model, other: Model, settings: Settings) -> None:
+    """Train the parameters that another model of the same configuration trains.
+
+    Args:
+        model: changed in place.
+        other: after `start`.
+        settings: of the run.
+    """
+    if settings.use_lora:
+        named = other.named_parameters()
+        whole = [plain_name(name) for name, p in named if p.requires_grad and ".lora_" not in name]
+        lora.adapt(model, settings, whole)
+    trains = {name: parameter.requires_grad for name, parameter in other.named_parameters()}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(trains[name])
 
 
 def _load_adapters(model: Model, settings: Settings, path: str, about: Mapping[str, Any]) -> None:

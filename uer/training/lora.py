@@ -36,13 +36,16 @@ DOWN, UP = f".lora_A.{_ADAPTER}.weight", f".lora_B.{_ADAPTER}.weight"
 _SAMPLED = 4096  # numbers of a tensor that a digest looks at
 
 
-def adapt(model: nn.Module, settings: Settings, untrained: Collection[str] = ()) -> None:
+def adapt(model: nn.Module, settings: Settings, untrained: Collection[str] = ()) -> list[str]:
     """Give a model adapters, and train only these and what is trained whole.
 
     Args:
         model: with the weights that stay; changed in place.
         settings: rank, scale, dropout, and which parts.
         untrained: names of parameters that have no trained values: they are trained whole.
+
+    Returns:
+        Names of the linear maps that have adapters now.
 
     Raises:
         ConfigError: a pattern matches nothing, or nothing can be adapted.
@@ -67,11 +70,7 @@ def adapt(model: nn.Module, settings: Settings, untrained: Collection[str] = ())
     for parameter in named.values():
         parameter.requires_grad_(id(parameter) in whole)
     _leave_out_frozen(model)
-    _log.info(
-        "LoRA of rank %d on %d linear maps, such as %s", settings.lora_r, len(chosen), chosen[0]
-    )
-    if untrained:
-        _log.info("trained whole, being new: %s", ", ".join(sorted(untrained)))
+    return chosen
 
 
 def section(model: nn.Module, settings: Settings, base: str) -> dict[str, Any]:

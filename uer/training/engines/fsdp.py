@@ -34,7 +34,7 @@ class FullyShardedDataParallel(SingleDevice):
         """See `Engine.prepare`."""
         model = model.to(self.device)
         mesh = init_device_mesh(self.device.type, (self.processes.world,))
-        self._numbers = [p for p in model.parameters() if p.ndim == 0 and p.requires_grad]
+        self._numbers = [p for p in model.parameters() if p.ndim == 0]
         own: dict[str, Any] = {"ignored_params": set(self._numbers)} if self._numbers else {}
         for block in blocks(model):
             fully_shard(block, mesh=mesh, **own)
