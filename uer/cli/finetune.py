@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from uer.builder import Planner
 from uer.cli import team
 from uer.cli.flags import POSITIONAL, Overrides
-from uer.cli.pretrain import build_model, known_facts, writers
+from uer.cli.pretrain import build_model, growth, known_facts, told_facts, writers
 from uer.cli.starting import base_weights, settings_of, start
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.config import dump_yaml
@@ -86,10 +86,13 @@ def finetune(
     chosen = Settings(**given)
     together = team.gather(launch, chosen)
     machine.seed_everything(chosen.seed)
-    made = choose_tokenizer(tokenizer, special_tokens_path, described, pretrained_model_path)
+    made = choose_tokenizer(
+        tokenizer, special_tokens_path, described, pretrained_model_path, may_grow=True
+    )
     train = job.read(train_path, {}, labelled=True)
     labels = job.facts(train)
-    facts = known_facts({"src": made}, recipe, labels)
+    grown = growth({"src": made}, recipe, pretrained_model_path)
+    facts = known_facts({"src": made}, recipe, labels, grown)
     model = build_model(recipe, facts)
     about = start(
         model,
@@ -98,6 +101,7 @@ def finetune(
         resume=resume_from_checkpoint,
         adapters=lora_pretrained_model_path,
         allow_partial=allow_partial,
+        grown=grown,
     )
     stream = _stream(train, made, recipe, facts, chosen, together.processes)
     _log.info("%s: %d rows, %s", train_path, len(train.texts), labels)
@@ -108,7 +112,8 @@ def finetune(
         dev = _stream(rows, made, recipe, facts, chosen, together.processes)
         evaluation = Evaluation(data=dev, best_by=job.best_by, highest=job.highest)
     test = None if test_path is None else job.read(test_path, facts, labelled=True)
-    described = {**recipe.config, **about, "task": task, "facts": {**recipe.facts, **labels}}
+    told = told_facts(recipe, facts, labels)
+    described = {**recipe.config, **about, "task": task, "facts": told}
     contents = Contents(
         config=dump_yaml(described),
         save_tokenizer=made.save,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +19,11 @@ from uer.data.store import Store
 from uer.data.store_meta import tokenizer_folder
 from uer.data.stream import Packing, TextStream
 from uer.errors import ConfigError, DataError, UserError
+from uer.interop.legacy_checkpoint import is_legacy_checkpoint
 from uer.interop.pretrained import (
     choose_config,
     dialect_of,
+    grown_from,
     trained_with,
 )
 from uer.model import Model
@@ -87,7 +89,7 @@ def pretrain(
     store = Store.open(dataset_path)
     tokenizers, overrides = _tokenizers(store, overrides, dataset_path)
     if pretrained_model_path is not None and not allow_partial:
-        _require_trained_with(tokenizers, pretrained_model_path)
+        _require_trained_with(tokenizers, pretrained_model_path, may_grow=True)
     if resume_from_checkpoint is not None:
         _require_trained_with(tokenizers, resume_from_checkpoint)
     config = choose_config(config_path, resume_from_checkpoint or pretrained_model_path)
@@ -106,7 +108,8 @@ def pretrain(
     together = team.gather(launch, chosen)
     machine.seed_everything(chosen.seed)
     labels = _labels(store, dataset_path, labels_num)
-    facts = known_facts(tokenizers, recipe, labels)
+    grown = growth(tokenizers, recipe, pretrained_model_path)
+    facts = known_facts(tokenizers, recipe, labels, grown)
     source, target = tokenizers["src"], tokenizers.get("tgt")
     model = build_model(recipe, facts)
     about = start(
@@ -116,6 +119,7 @@ def pretrain(
         resume=resume_from_checkpoint,
         adapters=lora_pretrained_model_path,
         allow_partial=allow_partial,
+        grown=grown,
     )
     stream = _stream(store, recipe, model, chosen, packing, facts, together.processes)
     _log.info("%s: %s", dataset_path, _figures(stream.report()))
@@ -132,7 +136,7 @@ def pretrain(
         evaluation = Evaluation(
             data=_stream(held_out, recipe, model, chosen, packing, facts, together.processes)
         )
-    config = {**recipe.config, **about, "facts": {**recipe.facts, **labels}}
+    config = {**recipe.config, **about, "facts": told_facts(recipe, facts, labels)}
     trainer = Trainer(
         model,
         stream,
@@ -209,7 +213,9 @@ def _tokenizers(
     return found, left
 
 
-def _require_trained_with(tokenizers: Mapping[str, Tokenizer], checkpoint: str) -> None:
+def _require_trained_with(
+    tokenizers: Mapping[str, Tokenizer], checkpoint: str, *, may_grow: bool = False
+) -> None:
     """Weights belong to tokens; a file of the predecessors says nothing about them."""
     if "tgt" not in tokenizers and (Path(checkpoint) / tokenizer_folder("tgt")).is_dir():
         raise UserError(
@@ -219,7 +225,7 @@ def _require_trained_with(tokenizers: Mapping[str, Tokenizer], checkpoint: str) 
         )
     for side, tokenizer in tokenizers.items():
         own = trained_with(checkpoint, tokenizer, side)
-        if own is not None:
+        if own is not None and not (may_grow and grown_from(checkpoint, tokenizer, side)):
             which = "target tokenizer" if side == "tgt" else "tokenizer"
             raise UserError(
                 f"{checkpoint} was trained with the {which} '{own.kind}' of {own.vocab_size} "
@@ -230,8 +236,42 @@ def _require_trained_with(tokenizers: Mapping[str, Tokenizer], checkpoint: str) 
             )
 
 
+def growth(
+    tokenizers: Mapping[str, Tokenizer], recipe: Recipe, checkpoint: str | None
+) -> set[tuple[int, int]]:
+    """Rows of a checkpoint's tables, and how many the tokenizers need: of those that need more.
+
+    Args:
+        tokenizers: by side.
+        recipe: of the model; carries what the checkpoint knows.
+        checkpoint: to start from; None: there is none.
+    """
+    if checkpoint is None or is_legacy_checkpoint(checkpoint):
+        return set()
+    olds = {side: grown_from(checkpoint, one, side) for side, one in tokenizers.items()}
+    rows = {
+        "src": recipe.facts.get("vocab_size")
+    }  # a table may have more rows than there are tokens
+    return {
+        (rows.get(side) or old, tokenizers[side].vocab_size)
+        for side, old in olds.items()
+        if old is not None and (rows.get(side) or old) < tokenizers[side].vocab_size
+    }
+
+
+def told_facts(
+    recipe: Recipe, facts: Mapping[str, Any], labels: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the data have told, for the checkpoint's configuration."""
+    told = {**recipe.facts, **labels}
+    return {**told, "vocab_size": facts["vocab_size"]} if "vocab_size" in told else told
+
+
 def known_facts(
-    tokenizers: Mapping[str, Tokenizer], recipe: Recipe, labels: Mapping[str, Any]
+    tokenizers: Mapping[str, Tokenizer],
+    recipe: Recipe,
+    labels: Mapping[str, Any],
+    grown: Collection[tuple[int, int]] = (),
 ) -> dict[str, Any]:
     """What is known before a model is built; what a checkpoint knows of its tables counts.
 
@@ -239,6 +279,7 @@ def known_facts(
         tokenizers: by side.
         recipe: of the model; carries what the checkpoint knows.
         labels: what the data tell about their classes.
+        grown: see `growth`.
 
     Raises:
         UserError: the tokenizer has tokens that the word table has no rows for.
@@ -247,11 +288,13 @@ def known_facts(
     source = tokenizers["src"]
     told = side_facts(source, tokenizers.get("tgt"), decodes=decodes)
     facts = {**told, **recipe.facts, **labels}
+    if (facts["vocab_size"], source.vocab_size) in grown:
+        facts["vocab_size"] = source.vocab_size
     if facts["vocab_size"] < source.vocab_size:
         raise UserError(
             f"the checkpoint has {facts['vocab_size']} word vectors, the tokenizer "
-            f"{source.vocab_size} tokens; enlarge it with `uer convert --resize_vocab_to "
-            f"{source.vocab_size}`."
+            f"{source.vocab_size} tokens, not all of which stand behind those of the checkpoint; "
+            f"enlarge it with `uer convert --resize_vocab_to {source.vocab_size}`."
         )
     return facts
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ def start(
     resume: str | None = None,
     adapters: str | None = None,
     allow_partial: bool = False,
+    grown: Collection[tuple[int, int]] = (),
 ) -> dict[str, Any]:
     """Load weights, add adapters, freeze.
 
@@ -61,6 +62,7 @@ def start(
         resume: the run's checkpoint, which will be loaded later.
         adapters: checkpoint of adapters to start from.
         allow_partial: load what fits.
+        grown: see `load_pretrained`.
 
     Returns:
         What the run's checkpoints say about their adapters, by the configuration's key.
@@ -82,9 +84,9 @@ def start(
         )
     missing: list[str] = []
     if pretrained is not None:
-        report = load_pretrained(model, pretrained, allow_partial=allow_partial)
+        report = load_pretrained(model, pretrained, allow_partial=allow_partial, grown=grown)
         _log.info("%s: %s", pretrained, report.line())
-        missing = report.missing
+        missing = [*report.missing, *report.extended]
     about: dict[str, Any] = {}
     if settings.use_lora:
         names = lora.adapt(model, settings, missing)

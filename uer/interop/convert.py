@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,7 +38,7 @@ from uer.training.checkpoint import (
 )
 
 Kind = Literal["uer", "huggingface", "legacy"]
-_WORDS = "embedding.parts.word.weight"
+_WORDS = re.compile(r"embedding\.(streams\.0\.)?(parts\.word\.)?weight")
 
 
 @dataclass(frozen=True)
@@ -200,8 +201,7 @@ def _legacy(
     recipe = read_recipe(config_path, overrides, dialect="legacy")
     found = read_legacy(path)
     facts: dict[str, Any] = {}
-    if _WORDS in found:
-        facts["vocab_size"] = found[_WORDS].shape[0]
+    facts |= _rows(found)
     if "targets.cls.output.weight" in found:
         facts["labels_num"] = found["targets.cls.output.weight"].shape[0]
     config = {**recipe.config, "facts": {**recipe.facts, **facts}}
@@ -218,7 +218,7 @@ def _matched(
 ) -> Checkpoint:
     """Compare the weights with the configuration, without allocating the model."""
     recipe = read_recipe(config)
-    known = {} if _WORDS not in found else {"vocab_size": found[_WORDS].shape[0]}
+    known = _rows(found)
     tokens = {} if tokenizer is None else tokenizer.facts()
     facts = {**tokens, **known, **recipe.facts}
     with torch.device("meta"):
@@ -226,6 +226,12 @@ def _matched(
     report, weights = match(model, found, path)
     require_body(path, report, partly=False)
     return Checkpoint(kind, recipe.config, weights, tokenizer, report, facts, notes)
+
+
+def _rows(found: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    """The fact how many tokens the word table has rows for."""
+    words = [tensor for name, tensor in found.items() if _WORDS.fullmatch(name)]
+    return {"vocab_size": words[0].shape[0]} if words else {}
 
 
 def with_tables(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,20 @@ from uer.interop.huggingface.folders import is_foreign, open_folder
 from uer.interop.huggingface.sentence import SentenceFolder, in_both_streams
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy
 from uer.interop.legacy_config import Dialect
+from uer.interop.resize import extended
 from uer.model import Model
 from uer.tokenizers.base import Tokenizer, load
 from uer.training.checkpoint import MARKER, LoadReport, check_files, fill, read_weights
 from uer.training.lora import LORA_KEYS, SECTION
 
 
-def load_pretrained(model: Model, path: str | Path, *, allow_partial: bool = False) -> LoadReport:
+def load_pretrained(
+    model: Model,
+    path: str | Path,
+    *,
+    allow_partial: bool = False,
+    grown: Collection[tuple[int, int]] = (),
+) -> LoadReport:
     """Load one of our checkpoint folders, a file of the predecessors, or a Hugging Face folder.
 
     A single encoder of a Hugging Face folder fills both streams of a dual model.
@@ -32,6 +40,7 @@ def load_pretrained(model: Model, path: str | Path, *, allow_partial: bool = Fal
         model: what to load into.
         path: the folder or file.
         allow_partial: load what fits, even where the model's body stays unmatched.
+        grown: numbers of tokens, the checkpoint's and the model's, of vocabularies that grew.
 
     Returns:
         What became of each tensor.
@@ -41,7 +50,9 @@ def load_pretrained(model: Model, path: str | Path, *, allow_partial: bool = Fal
     """
     dual = isinstance(model.encoder, DualEncoder)
     found = read_tensors(path, list(model.heads), dual=dual)
-    return fill(model, found, path, allow_partial=allow_partial)
+    found, names = extended(found, model, grown)
+    report = fill(model, found, path, allow_partial=allow_partial)
+    return replace(report, extended=names)
 
 
 def read_tensors(
@@ -126,6 +137,22 @@ def trained_with(path: str | Path, tokenizer: Tokenizer, side: str = "src") -> T
         return None
     same = is_foreign(path) and own.vocabulary == tokenizer.vocabulary
     return None if same else own
+
+
+def grown_from(path: str | Path, tokenizer: Tokenizer, side: str = "src") -> int | None:
+    """How many tokens a checkpoint's side has, if ``tokenizer`` has these and further ones.
+
+    The old ones come first, in their order; everything else that decides the ids is the same. Of a
+    Hugging Face folder the vocabularies are compared.
+    """
+    own = checkpoint_tokenizer(path, side)
+    if own is None or tokenizer.vocab_size <= own.vocab_size:
+        return None
+    alike = own.kind == tokenizer.kind and own.options == tokenizer.options
+    alike = alike and own.special_tokens.items() <= tokenizer.special_tokens.items()
+    if tokenizer.vocabulary[: own.vocab_size] != own.vocabulary:
+        return None
+    return own.vocab_size if alike or is_foreign(path) else None
 
 
 def choose_config(given: str | None, checkpoint: str | None) -> str | Path | Mapping[str, Any]:
