@@ -23,7 +23,7 @@ from uer.signature import parameters
 from uer.training.settings import Settings
 
 # Keys of a file that describe it and build nothing.
-DESCRIPTIVE = ("about", "dialect", "task", "facts")
+DESCRIPTIVE = ("about", "dialect", "task", "facts", "lora")
 
 
 @dataclass(frozen=True)

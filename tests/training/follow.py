@@ -22,8 +22,11 @@ from uer.targets.mlm import MaskedLanguageModel
 from uer.training.blocks import recompute
 from uer.training.engine import engines
 from uer.training.engines.single import SingleDevice
+from uer.training.freezing import freeze
 from uer.training.launch import Launch, place_of, read_ranks
+from uer.training.lora import adapt
 from uer.training.processes import join
+from uer.training.settings import Settings
 from uer.training.update import update
 
 UPDATES, RATE = 20, 3e-3
@@ -67,6 +70,15 @@ MODELS = {
         "layernorm_positioning": "pre",
         "target": "lm",
         "tie_weights": True,
+    },
+    "gqa": {
+        **_BODY,
+        "embedding": ["word", "pos"],
+        "kv_heads_num": 1,
+        "mask": "causal",
+        "position": "rotary",
+        "feed_forward": "gated",
+        "target": "lm",
     },
     "seq2seq": {
         **_BODY,
@@ -149,6 +161,19 @@ def options(name):
     return "deepspeed", config
 
 
+def trained_less(model, how):
+    """Freeze parts, or give adapters whose differences are not zero at first."""
+    if "frozen" in how:
+        numbers = [name for name, parameter in model.named_parameters() if parameter.ndim == 0]
+        freeze(model, ["embedding", "encoder.layers.0", *numbers])
+    if "lora" in how:
+        adapt(model, Settings(output_model_path="-", use_lora=True, lora_r=2))
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if ".lora_B." in name:
+                    parameter.add_(torch.randn_like(parameter), alpha=0.1)
+
+
 def follow(name, kind, accumulation, processes):
     batches = [
         [
@@ -165,7 +190,8 @@ def follow(name, kind, accumulation, processes):
     for divided in (False, True):
         name_of_model, _, how = kind.partition(" ")
         model = model_of(MODELS[name_of_model]).train()
-        if divided and how == "recomputed":
+        trained_less(model, how)
+        if divided and "recomputed" in how:
             recompute(model)
         chosen, config = options(name)
         engine = (

@@ -71,6 +71,29 @@ def test_zero_follows_one(engine, model):
     require_equal_losses(followed([engine], [model], [1, 2]))
 
 
+def test_two_ranks_with_adapters_follow_one():
+    require_equal_losses(followed(["fsdp"], ["gqa lora recomputed"], [2]))
+
+
+LESS = ["bert lora", "gqa lora recomputed", "scaled frozen", "seq2seq lora", "albert frozen"]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("engine", ["ddp", "fsdp"])
+def test_adapters_and_frozen_parts_follow_one(engine):
+    require_equal_losses(followed([engine], LESS, [2]))
+
+
+@pytest.mark.heavy
+@needs_deepspeed
+@pytest.mark.parametrize("model", LESS)
+@pytest.mark.parametrize("engine", ZERO)
+def test_zero_with_adapters_and_frozen_parts_follows_one(engine, model):
+    if engine == "zero3" and model.startswith("scaled"):
+        pytest.skip("stage 3 cannot hold parameters that are single numbers")
+    require_equal_losses(followed([engine], [model], [2]))
+
+
 def alone(folder, **job):
     """The same run in this process."""
     job = {"engine": "single", "folder": str(folder), **job}

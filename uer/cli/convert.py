@@ -10,7 +10,15 @@ from uer.cli.flags import POSITIONAL, Overrides
 from uer.cli.tokenizer import DEFAULT, make_tokenizer, split_tokenizer
 from uer.errors import UserError
 from uer.files import probe_place
-from uer.interop.convert import Kind, kind_of, read_checkpoint, with_tables, write_checkpoint
+from uer.interop.convert import (
+    Checkpoint,
+    Kind,
+    kind_of,
+    read_checkpoint,
+    with_tables,
+    write_checkpoint,
+)
+from uer.interop.pretrained import grown_from
 from uer.interop.resize import Way, resize_positions, resize_vocabulary
 from uer.registry import load_plugin
 from uer.zoo.resolve import resolve
@@ -71,9 +79,31 @@ def convert(
             made,
             resize_positions(made.config, made.weights, resize_positions_to, resize_positions_by),
         )
+    if resize_vocab_to is None:
+        resize_vocab_to = _tokens_needed(made, source)
     if resize_vocab_to is not None:
-        made = with_tables(made, resize_vocabulary(made.config, made.weights, resize_vocab_to))
+        resized = resize_vocabulary(made.config, made.weights, made.facts, resize_vocab_to)
+        made = with_tables(made, resized)
     kind: Kind = to or ("huggingface" if made.kind == "uer" else "uer")
     for note in write_checkpoint(made, destination, kind):
         _log.info(note)
     _log.info("%s: written (%s), %d tensors.", destination, kind, len(made.weights))
+
+
+def _tokens_needed(made: Checkpoint, source: str) -> int | None:
+    """How many tokens the tables need for the tokenizer; None: they have enough.
+
+    Raises:
+        UserError: the tokenizer's first tokens are not those of the tables, as far as is known.
+    """
+    rows, tokenizer = made.facts.get("vocab_size"), made.tokenizer
+    if tokenizer is None or rows is None or tokenizer.vocab_size <= rows:
+        return None
+    if made.kind == "legacy" or grown_from(source, tokenizer) is None:
+        raise UserError(
+            f"the tokenizer has {tokenizer.vocab_size} tokens, {source} has vectors for {rows}, "
+            "and it is not known that the first ones are the same; say so with --resize_vocab_to "
+            f"{tokenizer.vocab_size}, or give a vocabulary that goes with it."
+        )
+    _log.info("%s: %d new tokens begin as the mean of all", source, tokenizer.vocab_size - rows)
+    return tokenizer.vocab_size

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from uer.builder import Planner
 from uer.cli import team
 from uer.cli.flags import POSITIONAL, Overrides
-from uer.cli.pretrain import build_model, known_facts, writers
+from uer.cli.pretrain import build_model, growth, known_facts, told_facts, writers
+from uer.cli.starting import base_weights, settings_of, start
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.config import dump_yaml
 from uer.data.store import Store
@@ -45,6 +46,9 @@ def finetune(
     dev_path: Annotated[str | None, "rows that decide which epoch's model is kept"] = None,
     test_path: Annotated[str | None, "rows to report on at the end"] = None,
     pretrained_model_path: Annotated[str | None, "checkpoint to start from"] = None,
+    lora_pretrained_model_path: Annotated[
+        str | None, "checkpoint of adapters to start from, beside that of the model"
+    ] = None,
     config_path: Annotated[
         str | None, "configuration of the model (default: the checkpoint's, else bert/base)"
     ] = None,
@@ -75,26 +79,36 @@ def finetune(
         load_plugin(file)
     if epochs_num < 1:
         raise ConfigError([f"--epochs_num {epochs_num}: must be at least 1."])
-    pretrained_model_path = resolve(pretrained_model_path)
+    found = find(resume_from_checkpoint, resume, output_model_path)
+    adapters = (found.folder, lora_pretrained_model_path)
+    pretrained_model_path = base_weights(resolve(pretrained_model_path), *adapters)
     described, overrides = split_tokenizer(overrides)
     job, overrides = plan_task(task, overrides)
     config = choose_config(config_path, pretrained_model_path)
     recipe = task_recipe(job, config, overrides, dialect_of(pretrained_model_path))
     given = {"output_model_path": output_model_path, **team.settings_in(launch)}
-    given |= {**recipe.settings, **settings}
+    given |= {**settings_of(*adapters), **recipe.settings, **settings}
     chosen = Settings(**given)
-    found = find(resume_from_checkpoint, resume, chosen.output_model_path)
     together = team.gather(launch, chosen)
     found.agree(together.processes)
     machine.seed_everything(chosen.seed)
-    made = choose_tokenizer(tokenizer, special_tokens_path, described, pretrained_model_path)
+    made = choose_tokenizer(
+        tokenizer, special_tokens_path, described, pretrained_model_path, may_grow=True
+    )
     train = job.read(train_path, {}, labelled=True)
     labels = job.facts(train)
-    facts = known_facts({"src": made}, recipe, labels)
+    grown = growth({"src": made}, recipe, pretrained_model_path)
+    facts = known_facts({"src": made}, recipe, labels, grown)
     model = build_model(recipe, facts)
-    if pretrained_model_path is not None:
-        report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
-        _log.info("%s: %s", pretrained_model_path, report.line())
+    about = start(
+        model,
+        chosen,
+        pretrained=pretrained_model_path,
+        resume=found.folder,
+        adapters=lora_pretrained_model_path,
+        allow_partial=allow_partial,
+        grown=grown,
+    )
     stream = _stream(train, made, recipe, facts, chosen, together.processes)
     _log.info("%s: %d rows, %s", train_path, len(train.texts), labels)
     chosen = _by_epochs(given, stream, epochs_num)
@@ -104,8 +118,10 @@ def finetune(
         dev = _stream(rows, made, recipe, facts, chosen, together.processes)
         evaluation = Evaluation(data=dev, best_by=job.best_by, highest=job.highest)
     test = None if test_path is None else job.read(test_path, facts, labelled=True)
+    told = told_facts(recipe, facts, labels)
+    described = {**recipe.config, **about, "task": task, "facts": told}
     contents = Contents(
-        config=dump_yaml({**recipe.config, "task": task, "facts": {**recipe.facts, **labels}}),
+        config=dump_yaml(described),
         save_tokenizer=made.save,
     )
     Trainer(

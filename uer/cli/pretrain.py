@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,16 +12,18 @@ import torch
 
 from uer.cli import team
 from uer.cli.flags import Overrides
+from uer.cli.starting import base_weights, settings_of, start, train_like
 from uer.cli.tokenizer import require_vocabulary, side_facts, split_tokenizer, tokenizer_keys
 from uer.config import dump_yaml, load_config
 from uer.data.store import Store
 from uer.data.store_meta import tokenizer_folder
 from uer.data.stream import Packing, TextStream
 from uer.errors import ConfigError, DataError, UserError
+from uer.interop.legacy_checkpoint import is_legacy_checkpoint
 from uer.interop.pretrained import (
     choose_config,
     dialect_of,
-    load_pretrained,
+    grown_from,
     trained_with,
 )
 from uer.model import Model
@@ -54,6 +56,9 @@ def pretrain(
         str | None, "configuration of the model (default: the checkpoint's, else bert/base)"
     ] = None,
     pretrained_model_path: Annotated[str | None, "checkpoint to start from"] = None,
+    lora_pretrained_model_path: Annotated[
+        str | None, "checkpoint of adapters to start from, beside that of the model"
+    ] = None,
     resume_from_checkpoint: Annotated[
         str | None, "checkpoint of this run to go on from; auto: the newest, if there is one"
     ] = None,
@@ -86,12 +91,13 @@ def pretrain(
     """
     for file in plugin or ():
         load_plugin(file)
-    pretrained_model_path = resolve(pretrained_model_path)
+    found = find(resume_from_checkpoint, resume, settings["output_model_path"])
+    adapters = (found.folder, lora_pretrained_model_path)
+    pretrained_model_path = base_weights(resolve(pretrained_model_path), *adapters)
     store = Store.open(dataset_path)
     tokenizers, overrides = _tokenizers(store, overrides, dataset_path)
     if pretrained_model_path is not None and not allow_partial:
-        _require_trained_with(tokenizers, pretrained_model_path)
-    found = find(resume_from_checkpoint, resume, settings["output_model_path"])
+        _require_trained_with(tokenizers, pretrained_model_path, may_grow=True)
     if found.folder is not None:
         _require_trained_with(tokenizers, found.folder)
     config = choose_config(config_path, found.folder or pretrained_model_path)
@@ -105,17 +111,25 @@ def pretrain(
     )
     for note in recipe.notes:
         _log.info(note)
-    chosen = Settings(**{**team.settings_in(launch), **recipe.settings, **settings})
+    given = {**settings_of(*adapters), **recipe.settings, **settings}
+    chosen = Settings(**{**team.settings_in(launch), **given})
     together = team.gather(launch, chosen)
     found.agree(together.processes)
     machine.seed_everything(chosen.seed)
     labels = _labels(store, dataset_path, labels_num)
-    facts = known_facts(tokenizers, recipe, labels)
+    grown = growth(tokenizers, recipe, pretrained_model_path)
+    facts = known_facts(tokenizers, recipe, labels, grown)
     source, target = tokenizers["src"], tokenizers.get("tgt")
     model = build_model(recipe, facts)
-    if pretrained_model_path is not None:
-        report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
-        _log.info("%s: %s", pretrained_model_path, report.line())
+    about = start(
+        model,
+        chosen,
+        pretrained=pretrained_model_path,
+        resume=found.folder,
+        adapters=lora_pretrained_model_path,
+        allow_partial=allow_partial,
+        grown=grown,
+    )
     stream = _stream(store, recipe, model, chosen, packing, facts, together.processes)
     _log.info("%s: %s", dataset_path, _figures(stream.report()))
     steps_given = "total_steps" in {**recipe.settings, **settings}
@@ -133,7 +147,7 @@ def pretrain(
             best_by=metric_for_best_model,
             highest=not metric_for_best_model.endswith("loss"),
         )
-    config = {**recipe.config, "facts": {**recipe.facts, **labels}}
+    config = {**recipe.config, **about, "facts": told_facts(recipe, facts, labels)}
     trainer = Trainer(
         model,
         stream,
@@ -148,7 +162,7 @@ def pretrain(
         ),
         evaluation=evaluation,
         writers=writers(log_path, tensorboard_path, together.processes),
-        meter=_meter(recipe, facts, stream, together),
+        meter=_meter(recipe, facts, model, chosen, stream, together),
     )
     trainer.run(found.folder, auto=found.auto)
 
@@ -210,7 +224,9 @@ def _tokenizers(
     return found, left
 
 
-def _require_trained_with(tokenizers: Mapping[str, Tokenizer], checkpoint: str) -> None:
+def _require_trained_with(
+    tokenizers: Mapping[str, Tokenizer], checkpoint: str, *, may_grow: bool = False
+) -> None:
     """Weights belong to tokens; a file of the predecessors says nothing about them."""
     if "tgt" not in tokenizers and (Path(checkpoint) / tokenizer_folder("tgt")).is_dir():
         raise UserError(
@@ -220,7 +236,7 @@ def _require_trained_with(tokenizers: Mapping[str, Tokenizer], checkpoint: str) 
         )
     for side, tokenizer in tokenizers.items():
         own = trained_with(checkpoint, tokenizer, side)
-        if own is not None:
+        if own is not None and not (may_grow and grown_from(checkpoint, tokenizer, side)):
             which = "target tokenizer" if side == "tgt" else "tokenizer"
             raise UserError(
                 f"{checkpoint} was trained with the {which} '{own.kind}' of {own.vocab_size} "
@@ -231,8 +247,42 @@ def _require_trained_with(tokenizers: Mapping[str, Tokenizer], checkpoint: str) 
             )
 
 
+def growth(
+    tokenizers: Mapping[str, Tokenizer], recipe: Recipe, checkpoint: str | None
+) -> set[tuple[int, int]]:
+    """Rows of a checkpoint's tables, and how many the tokenizers need: of those that need more.
+
+    Args:
+        tokenizers: by side.
+        recipe: of the model; carries what the checkpoint knows.
+        checkpoint: to start from; None: there is none.
+    """
+    if checkpoint is None or is_legacy_checkpoint(checkpoint):
+        return set()
+    olds = {side: grown_from(checkpoint, one, side) for side, one in tokenizers.items()}
+    rows = {
+        "src": recipe.facts.get("vocab_size")
+    }  # a table may have more rows than there are tokens
+    return {
+        (rows.get(side) or old, tokenizers[side].vocab_size)
+        for side, old in olds.items()
+        if old is not None and (rows.get(side) or old) < tokenizers[side].vocab_size
+    }
+
+
+def told_facts(
+    recipe: Recipe, facts: Mapping[str, Any], labels: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the data have told, for the checkpoint's configuration."""
+    told = {**recipe.facts, **labels}
+    return {**told, "vocab_size": facts["vocab_size"]} if "vocab_size" in told else told
+
+
 def known_facts(
-    tokenizers: Mapping[str, Tokenizer], recipe: Recipe, labels: Mapping[str, Any]
+    tokenizers: Mapping[str, Tokenizer],
+    recipe: Recipe,
+    labels: Mapping[str, Any],
+    grown: Collection[tuple[int, int]] = (),
 ) -> dict[str, Any]:
     """What is known before a model is built; what a checkpoint knows of its tables counts.
 
@@ -240,6 +290,7 @@ def known_facts(
         tokenizers: by side.
         recipe: of the model; carries what the checkpoint knows.
         labels: what the data tell about their classes.
+        grown: see `growth`.
 
     Raises:
         UserError: the tokenizer has tokens that the word table has no rows for.
@@ -248,11 +299,13 @@ def known_facts(
     source = tokenizers["src"]
     told = side_facts(source, tokenizers.get("tgt"), decodes=decodes)
     facts = {**told, **recipe.facts, **labels}
+    if (facts["vocab_size"], source.vocab_size) in grown:
+        facts["vocab_size"] = source.vocab_size
     if facts["vocab_size"] < source.vocab_size:
         raise UserError(
             f"the checkpoint has {facts['vocab_size']} word vectors, the tokenizer "
-            f"{source.vocab_size} tokens; enlarge it with `uer convert --resize_vocab_to "
-            f"{source.vocab_size}`."
+            f"{source.vocab_size} tokens, not all of which stand behind those of the checkpoint; "
+            f"enlarge it with `uer convert --resize_vocab_to {source.vocab_size}`."
         )
     return facts
 
@@ -313,11 +366,17 @@ def _stream(
 
 
 def _meter(
-    recipe: Recipe, facts: Mapping[str, Any], stream: TextStream, together: team.Team
+    recipe: Recipe,
+    facts: Mapping[str, Any],
+    trained: Model,
+    settings: Settings,
+    stream: TextStream,
+    together: team.Team,
 ) -> Meter:
     """A meter that knows what a token costs and what the devices can do."""
     with torch.device("meta"):
         model = recipe.model.build(facts)
+        train_like(model, trained, settings)
     batch = next(stream.once())
     if not batch.tokens():  # a filler: there are fewer rows than processes
         return Meter()

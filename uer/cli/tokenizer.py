@@ -11,7 +11,7 @@ from typing import Any
 from uer.builder import Planner
 from uer.errors import UserError
 from uer.interop.legacy_config import translate
-from uer.interop.pretrained import checkpoint_tokenizer, trained_with
+from uer.interop.pretrained import checkpoint_tokenizer, grown_from, trained_with
 from uer.signature import parameters
 from uer.tokenizers.base import Tokenizer, read_special_tokens, tokenizers
 
@@ -39,6 +39,8 @@ def choose_tokenizer(
     special_tokens_path: str | None,
     described: Mapping[str, Any],
     checkpoint: str | None,
+    *,
+    may_grow: bool = False,
 ) -> Tokenizer:
     """The checkpoint's tokenizer, or the one that the flags describe.
 
@@ -47,6 +49,7 @@ def choose_tokenizer(
         special_tokens_path: JSON file of special tokens by role.
         described: the other flags of the tokenizer.
         checkpoint: what may bring its tokenizer along.
+        may_grow: the flags' may have further tokens behind those of the checkpoint's.
 
     Raises:
         UserError: neither is there, or they differ.
@@ -59,6 +62,8 @@ def choose_tokenizer(
         return own
     made = make_tokenizer(name or (own.kind if own else DEFAULT), special_tokens_path, described)
     if own is not None and checkpoint is not None and trained_with(checkpoint, made):
+        if may_grow and grown_from(checkpoint, made):
+            return made
         flags = ", ".join(f"--{key}" for key in ("tokenizer", *described))
         raise UserError(
             f"{checkpoint} was trained with the tokenizer '{own.kind}' of {own.vocab_size} tokens, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,15 +24,15 @@ from uer.interop.huggingface.folders import is_foreign, open_folder
 from uer.interop.huggingface.sentence import in_both_streams, single_stream, write_modules
 from uer.interop.huggingface.tokenizer import write_tokenizer
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy, write_legacy
-from uer.interop.pretrained import checkpoint_config, require_folder
+from uer.interop.pretrained import checkpoint_config, read_tensors, require_folder
 from uer.recipe import read_recipe
 from uer.tokenizers.base import Tokenizer, load
-from uer.training.checkpoint import MANIFEST, read_weights, save_checkpoint
+from uer.training.checkpoint import MANIFEST, save_checkpoint
 from uer.training.loading import LoadReport, fill, match, require_body
 from uer.training.state import Contents
 
 Kind = Literal["uer", "huggingface", "legacy"]
-_WORDS = "embedding.parts.word.weight"
+_WORDS = re.compile(r"embedding\.(streams\.0\.)?(parts\.word\.)?weight")
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def read_checkpoint(
     notes: tuple[str, ...] = ()
     config = checkpoint_config(path)
     if kind == "uer":
-        found = read_weights(path)
+        targets = read_recipe(config).model.parts.get("target") or []
+        names = [plan.name for plan in targets] if isinstance(targets, list) else []
+        found = read_tensors(path, names, dual=config.get("encoder") == "dual")
         own = load(Path(path) / "tokenizer") if (Path(path) / "tokenizer").is_dir() else None
     else:
         folder = open_folder(path)
@@ -192,8 +195,7 @@ def _legacy(
     recipe = read_recipe(config_path, overrides, dialect="legacy")
     found = read_legacy(path)
     facts: dict[str, Any] = {}
-    if _WORDS in found:
-        facts["vocab_size"] = found[_WORDS].shape[0]
+    facts |= _rows(found)
     if "targets.cls.output.weight" in found:
         facts["labels_num"] = found["targets.cls.output.weight"].shape[0]
     config = {**recipe.config, "facts": {**recipe.facts, **facts}}
@@ -210,7 +212,7 @@ def _matched(
 ) -> Checkpoint:
     """Compare the weights with the configuration, without allocating the model."""
     recipe = read_recipe(config)
-    known = {} if _WORDS not in found else {"vocab_size": found[_WORDS].shape[0]}
+    known = _rows(found)
     tokens = {} if tokenizer is None else tokenizer.facts()
     facts = {**tokens, **known, **recipe.facts}
     with torch.device("meta"):
@@ -218,6 +220,12 @@ def _matched(
     report, weights = match(model, found, path)
     require_body(path, report, partly=False)
     return Checkpoint(kind, recipe.config, weights, tokenizer, report, facts, notes)
+
+
+def _rows(found: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    """The fact how many tokens the word table has rows for."""
+    words = [tensor for name, tensor in found.items() if _WORDS.fullmatch(name)]
+    return {"vocab_size": words[0].shape[0]} if words else {}
 
 
 def with_tables(

@@ -53,15 +53,24 @@ def read_legacy(path: str | Path) -> dict[str, torch.Tensor]:
         CheckpointError: a file is missing, truncated, or no dictionary of tensors; or it holds
             low-rank differences only.
     """
-    state = _read_blocks(Path(path)) if (Path(path) / INDEX).is_file() else _read_file(Path(path))
+    state = read_state(path)
     adapters = [key for key in state if ".lora_" in key]
     if adapters:
         raise CheckpointError(
             f"{path} holds low-rank differences (such as {adapters[0]}) without the scale they "
-            "were trained with; add them to the base model's weights and save the sum, then load "
-            "that."
+            "were trained with; go on with them with --lora_pretrained_model_path, --use_lora and "
+            "--lora_alpha, and the checkpoint they belong to as --pretrained_model_path."
         )
     return {to_ours(key): inward(key, value) for key, value in _live(state).items()}
+
+
+def read_state(path: str | Path) -> dict[str, torch.Tensor]:
+    """Tensors of a checkpoint of the predecessors, by their names.
+
+    Raises:
+        CheckpointError: a file is missing, truncated, or no dictionary of tensors.
+    """
+    return _read_blocks(Path(path)) if (Path(path) / INDEX).is_file() else _read_file(Path(path))
 
 
 def _live(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

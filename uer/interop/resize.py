@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from uer.builder import Planner
 from uer.errors import ConfigError
 from uer.interop.huggingface.described import values_of
 from uer.model import Model
+from uer.recipe import read_recipe
 
 Way = Literal["interpolate", "extend"]
 Tensors = Mapping[str, torch.Tensor]
 
 _POSITIONS = ("embedding.parts.pos.weight", "tgt_embedding.parts.pos.weight")
-_WORDS = ("embedding.parts.word.weight", "tgt_embedding.parts.word.weight")
-_OUTPUTS = ("mlm.output.weight", "mlm.output.bias", "lm.output.weight", "lm.output.bias")
-_OF_VOCABULARY = (*_WORDS, *(f"targets.{name}" for name in _OUTPUTS))
 
 
 def resize_positions(
@@ -66,15 +65,16 @@ def resize_positions(
 
 
 def resize_vocabulary(
-    config: Mapping[str, Any], weights: Tensors, size: int
+    config: Mapping[str, Any], weights: Tensors, facts: Mapping[str, Any], size: int
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Give word tables and output layers another number of tokens.
+    """Give word tables, output layers and their biases another number of tokens.
 
     Rows are kept in their order, those beyond ``size`` are dropped; new ones are the mean of all.
 
     Args:
         config: our configuration.
         weights: the model's state, tied names included.
+        facts: what the data had told the model.
         size: tokens of the vocabulary.
 
     Returns:
@@ -84,16 +84,60 @@ def resize_vocabulary(
         ConfigError: the size is none.
     """
     _require_positive("resize_vocab", size)
+    names = _of_vocabulary(config, facts)
 
     def resized(table: torch.Tensor) -> torch.Tensor:
-        more = size - table.shape[0]
-        if more <= 0:
-            return table[:size].clone()
-        mean = table.float().mean(0, keepdim=True).to(table.dtype)
-        return torch.cat([table, mean.expand(more, *table.shape[1:])])
+        return table[:size].clone() if size <= table.shape[0] else with_rows(table, size)
 
-    facts = {**(config.get("facts") or {}), "vocab_size": size}
-    return {**config, "facts": facts}, _changed(weights, _OF_VOCABULARY, resized)
+    told = {**(config.get("facts") or {}), "vocab_size": size}
+    return {**config, "facts": told}, _changed(weights, names, resized)
+
+
+def extended(
+    weights: Tensors, model: nn.Module, sizes: Collection[tuple[int, int]]
+) -> tuple[Tensors, list[str]]:
+    """A checkpoint's tensors with rows for the tokens that a model's vocabulary has behind them.
+
+    Args:
+        weights: by our names.
+        model: what they are for.
+        sizes: numbers of tokens, the checkpoint's and the model's, of each vocabulary that grew.
+
+    Returns:
+        The tensors, and the names of those that grew.
+    """
+    own = model.state_dict(keep_vars=True)
+    names = [
+        name
+        for name, table in weights.items()
+        if name in own
+        and table.ndim
+        and (table.shape[0], own[name].shape[0]) in sizes
+        and table.shape[1:] == own[name].shape[1:]
+        and table.shape[0] < own[name].shape[0]
+    ]
+    made: dict[int, torch.Tensor] = {}
+    found = dict(weights)
+    for name in names:  # tied ones stay tied
+        table, size = weights[name], own[name].shape[0]
+        found[name] = made.setdefault(table.data_ptr(), with_rows(table, size))
+    return found, names
+
+
+def with_rows(table: torch.Tensor, size: int) -> torch.Tensor:
+    """[V, …] → [size, …]: further rows are the mean of all that there are."""
+    mean = table.float().mean(0, keepdim=True).to(table.dtype)
+    return torch.cat([table, mean.expand(size - table.shape[0], *table.shape[1:])])
+
+
+def _of_vocabulary(config: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the tensors whose rows are tokens: those that one more token makes longer."""
+    plan, shapes = read_recipe(config).model, []
+    for more in (0, 1):
+        with torch.device("meta"):
+            model = plan.build({**facts, "vocab_size": facts["vocab_size"] + more})
+        shapes.append({name: value.shape for name, value in model.state_dict().items()})
+    return tuple(name for name, shape in shapes[0].items() if shape != shapes[1][name])
 
 
 def _changed(

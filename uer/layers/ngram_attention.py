@@ -98,6 +98,10 @@ class NgramAttention(nn.Module):
         mixed = torch.cat([first[:, None], rest], 1)
         return self.output(mixed.transpose(2, 3).flatten(3).flatten(1, 2))
 
+    def adaptable(self) -> list[Linear]:
+        """What LoRA adapts unless it is told otherwise."""
+        return [self.query, self.value]
+
     def _mix(self, scores: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         return self._shares(scores, value) @ value
 

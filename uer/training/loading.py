@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,12 +34,14 @@ class LoadReport:
         missing: names of the model that the file does not hold: they keep their initial values.
         unexpected: names of the file that the model does not have: they were left out.
         mismatched: names of both with different shapes: they keep their initial values.
+        extended: of those that were loaded, tables that got rows for new tokens before.
     """
 
     matched: list[str]
     missing: list[str]
     unexpected: list[str]
     mismatched: list[Mismatch]
+    extended: list[str] = field(default_factory=list)
 
     def line(self) -> str:
         """One sentence for the log."""
@@ -52,6 +54,8 @@ class LoadReport:
         ):
             if names:
                 parts.append(f"{len(names)} {what}: {_some(names)}")
+        if self.extended:
+            parts.append(f"new tokens begin as the mean of the old ones: {_some(self.extended)}")
         return "; ".join(parts) + "."
 
 

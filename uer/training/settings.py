@@ -58,6 +58,21 @@ class Settings:
     checkpoint_activations: Annotated[
         bool, "keep only the inputs of layers for the backward pass, which computes the rest again"
     ] = False
+    freeze: Annotated[
+        list[str] | None, "patterns of parameters that are not trained (embedding, *.norm.bias)"
+    ] = None
+    use_lora: Annotated[
+        bool, "train low-rank differences to the weights of the checkpoint to start from"
+    ] = False
+    lora_r: Annotated[int, "rank of the differences"] = 8
+    lora_alpha: Annotated[float, "scale of the differences, divided by their rank"] = 16.0
+    lora_dropout: Annotated[float, "dropout rate of what the differences are computed of"] = 0.0
+    lora_targets: Annotated[
+        list[str] | None, "patterns of linear maps to adapt (default: attention's query and value)"
+    ] = None
+    lora_modules_to_save: Annotated[
+        list[str] | None, "patterns of parameters that are trained whole beside the differences"
+    ] = None
     device: Annotated[str, "auto, cpu, cuda, cuda:<n> or mps"] = "auto"
     threads: Annotated[int | None, "threads of the CPU; by default what torch chooses"] = None
 
@@ -73,7 +88,7 @@ class Settings:
     def _rules(self) -> dict[str, tuple[bool, str]]:
         """For every checked field: whether its value is good, and what a good value is."""
         counts = ("total_steps", "save_checkpoint_steps", "report_steps", "batch_size")
-        counts += ("accumulation_steps", "max_skipped_updates")
+        counts += ("accumulation_steps", "max_skipped_updates", "lora_r")
         at_least_one = {name: (getattr(self, name) >= 1, "must be at least 1") for name in counts}
         not_negative = {
             name: (getattr(self, name) >= 0, "must not be negative")
@@ -101,6 +116,8 @@ class Settings:
                 self.max_grad_norm == 0 or _positive(self.max_grad_norm),
                 "must be a positive number, or 0 for no clipping",
             ),
+            "lora_alpha": (_positive(self.lora_alpha), "must be a positive number"),
+            "lora_dropout": (0 <= self.lora_dropout < 1, "must lie between 0 and 1, 1 excluded"),
             "seed": (0 <= self.seed < 2**32, "must lie between 0 and 2^32 - 1"),
             "threads": (self.threads is None or self.threads >= 1, "must be at least 1"),
             "precision": (self.precision in get_args(Precision), "choose auto, fp32, bf16 or fp16"),

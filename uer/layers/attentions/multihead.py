@@ -78,6 +78,10 @@ class MultiHeadAttention(Attention):
         mixed = self.mix(query, key, value, context)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
+    def adaptable(self) -> list[Linear]:
+        """What LoRA adapts unless it is told otherwise (arXiv:2106.09685)."""
+        return [self.query, self.value]
+
     def mix(
         self,
         query: torch.Tensor,

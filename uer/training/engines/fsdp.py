@@ -35,7 +35,7 @@ class FullyShardedDataParallel(SingleDevice):
     def prepare(self, model: nn.Module, make: Callable[[], torch.optim.Optimizer]) -> None:
         """See `Engine.prepare`."""
         mesh = init_device_mesh(self.device.type, (self.processes.world,))
-        self._numbers = [p for p in model.parameters() if p.ndim == 0 and p.requires_grad]
+        self._numbers = [p for p in model.parameters() if p.ndim == 0]
         own: dict[str, Any] = {"ignored_params": set(self._numbers)} if self._numbers else {}
         for block in blocks(model):  # each goes to the device, and is divided, by itself
             fully_shard(block, mesh=mesh, **own)
