@@ -15,6 +15,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -142,6 +143,12 @@ class Registry(Generic[T]):
         return part
 
 
+def load_plugins(paths: Iterable[str | Path] | None) -> None:
+    """`load_plugin` for every file of ``--plugin``."""
+    for path in paths or ():
+        load_plugin(path)
+
+
 def load_plugin(path: str | Path) -> list[str]:
     """Register every part that a Python file defines, under the file's stem.
 
@@ -187,6 +194,8 @@ _DECLARING = (
     "uer.tokenizers.base",
     "uer.processors.base",
     "uer.maskings.base",
+    "uer.images.base",
+    "uer.transforms.base",
     "uer.tasks.base",
     "uer.optimizers.base",
     "uer.schedules.base",

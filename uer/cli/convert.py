@@ -20,7 +20,7 @@ from uer.interop.convert import (
 )
 from uer.interop.pretrained import grown_from
 from uer.interop.resize import Way, resize_positions, resize_vocabulary
-from uer.registry import load_plugin
+from uer.registry import load_plugins
 from uer.zoo.resolve import resolve
 
 _log = logging.getLogger(__name__)
@@ -55,8 +55,7 @@ def convert(
     Architecture and sizes are read from the files. Nothing is written unless every tensor of the
     model's body has its place.
     """
-    for file in plugin or ():
-        load_plugin(file)
+    load_plugins(plugin)
     described, rest = split_tokenizer(overrides)
     given = None
     if described or tokenizer is not None:

@@ -11,7 +11,7 @@ from uer.cli.flags import POSITIONAL
 from uer.cli.list import find_registry
 from uer.errors import UserError, did_you_mean
 from uer.model import Model
-from uer.registry import Registry, import_registries, load_plugin
+from uer.registry import Registry, import_registries, load_plugins
 from uer.signature import Default, Parameter, parameters
 
 
@@ -26,8 +26,7 @@ def explain(
     Facts come from the data or from the part before and are no keys. Parts are chosen by the key
     of their parameter's name.
     """
-    for file in plugin or ():
-        load_plugin(file)
+    load_plugins(plugin)
     registries = import_registries() if kind is None else [find_registry(kind)]
     texts = [_part(one.kind, one.get(name), name) for one in registries if name in one.names()]
     if not texts or kind is None:

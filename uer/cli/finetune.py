@@ -10,17 +10,19 @@ from typing import Annotated, Any
 from uer.builder import Planner
 from uer.cli import team
 from uer.cli.flags import POSITIONAL, Overrides
+from uer.cli.loading import Loading, reads_text
 from uer.cli.pretrain import build_model, growth, known_facts, told_facts, writers
 from uer.cli.starting import base_weights, settings_of, start
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.config import dump_yaml
+from uer.data.loader import Loader
 from uer.data.store import Store
-from uer.data.stream import BucketStream
+from uer.data.stream import BucketStream, Stream
 from uer.errors import ConfigError
 from uer.interop.pretrained import choose_config, dialect_of, load_pretrained
 from uer.processors.base import Processor, processors
 from uer.recipe import Recipe, body_keys, read_recipe
-from uer.registry import load_plugin
+from uer.registry import load_plugins
 from uer.tasks.base import Examples, Task
 from uer.tokenizers.base import Tokenizer
 from uer.training import machine
@@ -68,6 +70,7 @@ def finetune(
     plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
     settings: Annotated[dict[str, Any], Settings],
     launch: Annotated[dict[str, Any], Launch],
+    loading: Annotated[dict[str, Any], Loading],
     overrides: Overrides,
 ) -> None:
     """Train a model for a task, from a checkpoint or from the start.
@@ -75,13 +78,13 @@ def finetune(
     The result is a folder that carries weights, configuration, tokenizer and labels: inference
     needs nothing else. Batches hold rows of similar length; the best epoch on --dev_path is kept.
     """
-    for file in plugin or ():
-        load_plugin(file)
+    load_plugins(plugin)
     if epochs_num < 1:
         raise ConfigError([f"--epochs_num {epochs_num}: must be at least 1."])
     found = find(resume_from_checkpoint, resume, output_model_path)
     adapters = (found.folder, lora_pretrained_model_path)
     pretrained_model_path = base_weights(resolve(pretrained_model_path), *adapters)
+    reading = Loading(**loading)
     described, overrides = split_tokenizer(overrides)
     job, overrides = plan_task(task, overrides)
     config = choose_config(config_path, pretrained_model_path)
@@ -92,13 +95,16 @@ def finetune(
     together = team.gather(launch, chosen)
     found.agree(together.processes)
     machine.seed_everything(chosen.seed)
-    made = choose_tokenizer(
-        tokenizer, special_tokens_path, described, pretrained_model_path, may_grow=True
-    )
+    made = None
+    if reads_text(job.processor):
+        made = choose_tokenizer(
+            tokenizer, special_tokens_path, described, pretrained_model_path, may_grow=True
+        )
+    tokenizers = {"src": made} if made else {}
     train = job.read(train_path, {}, labelled=True)
     labels = job.facts(train)
-    grown = growth({"src": made}, recipe, pretrained_model_path)
-    facts = known_facts({"src": made}, recipe, labels, grown)
+    grown = growth(tokenizers, recipe, pretrained_model_path)
+    facts = known_facts(tokenizers, recipe, labels, grown)
     model = build_model(recipe, facts)
     about = start(
         model,
@@ -109,20 +115,25 @@ def finetune(
         allow_partial=allow_partial,
         grown=grown,
     )
-    stream = _stream(train, made, recipe, facts, chosen, together.processes)
-    _log.info("%s: %d rows, %s", train_path, len(train.texts), labels)
+    report = reading.report(together.processes.rank)
+
+    def batches(examples: Examples) -> Stream | Loader:
+        made_of = _stream(examples, made, recipe, facts, chosen, together.processes)
+        return reading.stream(made_of, report)
+
+    stream = batches(train)
+    _log.info("%s: %d rows, %s", train_path, len(train), labels)
     chosen = _by_epochs(given, stream, epochs_num)
     evaluation = None
     if dev_path is not None:
-        rows = job.read(dev_path, facts, labelled=True)
-        dev = _stream(rows, made, recipe, facts, chosen, together.processes)
+        dev = batches(job.read(dev_path, facts, labelled=True))
         evaluation = Evaluation(data=dev, best_by=job.best_by, highest=job.highest)
     test = None if test_path is None else job.read(test_path, facts, labelled=True)
-    told = told_facts(recipe, facts, labels)
-    described = {**recipe.config, **about, "task": task, "facts": told}
+    described = {**recipe.config, **about, "task": task}
+    described["facts"] = told_facts(recipe, facts, labels)
     contents = Contents(
         config=dump_yaml(described),
-        save_tokenizer=made.save,
+        save_tokenizer=made.save if made else None,
     )
     Trainer(
         model,
@@ -139,10 +150,11 @@ def finetune(
     if test is not None and together.processes.is_main:
         model = recipe.model.build(facts).to(together.machine.device)  # an engine divided the other
         load_pretrained(model, chosen.output_model_path)
-        store, processor = make_store(made, test), build_processor(recipe, facts)
-        outputs = predict(job, model, store, processor, batch_size=chosen.batch_size)
+        alone = _stream(test, made, recipe, facts, chosen, None)
+        outputs = predict(job, model, reading.stream(alone, report))
         for line in job.summary(outputs, test):
             _log.info("%s: %s", test_path, line)
+    report.log()
 
 
 def plan_task(name: str, overrides: Mapping[str, Any]) -> tuple[Task, dict[str, Any]]:
@@ -175,26 +187,27 @@ def task_recipe(
     return read_recipe(body, overrides)
 
 
-def make_store(tokenizer: Tokenizer, examples: Examples) -> Store:
+def make_store(tokenizer: Tokenizer | None, examples: Examples) -> Store:
     """The rows, tokenised, in memory."""
-    return Store.in_memory(tokenizer, examples.texts, examples.columns)
+    return Store.in_memory(tokenizer, examples.texts, examples.columns, examples.media)
 
 
 def _stream(
     examples: Examples,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     recipe: Recipe,
     facts: Mapping[str, Any],
     settings: Settings,
-    processes: Processes,
+    processes: Processes | None,
 ) -> BucketStream:
+    """Batches of rows, shared by the processes; None: this one has all of them."""
     return BucketStream(
         make_store(tokenizer, examples),
         build_processor(recipe, facts),
         batch_size=settings.batch_size,
         seed=settings.seed,
-        rank=processes.rank,
-        world=processes.world,
+        rank=processes.rank if processes else 0,
+        world=processes.world if processes else 1,
     )
 
 
@@ -204,7 +217,7 @@ def build_processor(recipe: Recipe, facts: Mapping[str, Any]) -> Processor:
     return recipe.processor.build(facts)
 
 
-def _by_epochs(given: Mapping[str, Any], stream: BucketStream, epochs: int) -> Settings:
+def _by_epochs(given: Mapping[str, Any], stream: Stream | Loader, epochs: int) -> Settings:
     """Settings in epochs: how long to train, and when to evaluate and save."""
     accumulation = given.get("accumulation_steps", 1)
     an_epoch = max(1, stream.count(1) // accumulation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from torch import nn
 
 from uer.batch import Batch
 from uer.cli.flags import POSITIONAL, Overrides
+from uer.data.media.references import MediaColumn
 from uer.data.stream import TextStream
 from uer.errors import ConfigError
 from uer.interop.huggingface.folders import is_foreign
@@ -21,7 +22,7 @@ from uer.interop.huggingface.source import CONFIG
 from uer.interop.pretrained import checkpoint_config, checkpoint_tokenizer
 from uer.model import Model
 from uer.recipe import Recipe, read_recipe
-from uer.registry import load_plugin
+from uer.registry import load_plugins
 from uer.training.checkpoint import MANIFEST
 from uer.training.cost import Cost, cost
 
@@ -49,8 +50,7 @@ def inspect_model(
     Nothing is allocated, so any size can be looked at. The batch holds random text, made into
     instances by the configuration's own data processor, so as much is predicted as in training.
     """
-    for file in plugin or ():
-        load_plugin(file)
+    load_plugins(plugin)
     for name, value in (("batch_size", batch_size), ("labels_num", labels_num), ("depth", depth)):
         if value < 1:
             raise ConfigError([f"--{name} {value}: must be at least 1."])
@@ -154,9 +154,10 @@ class _Store:
 
     sides: Mapping[str, _Side]
     columns: Mapping[str, np.ndarray]
+    media: Mapping[str, MediaColumn] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.sides["src"].documents) - 1
+        return len(self.columns["label"])
 
 
 def _text(recipe: Recipe, facts: Mapping[str, Any], batch_size: int, packable: bool) -> Batch:
@@ -175,7 +176,7 @@ def _text(recipe: Recipe, facts: Mapping[str, Any], batch_size: int, packable: b
         processor,
         batch_size=batch_size,
         seq_length=processor.seq_length,
-        packing="documents" if packable else "off",
+        packing="documents" if packable and processor.packable else "off",
         seed=0,
     )
     return stream.next()

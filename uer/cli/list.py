@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from uer.cli.flags import POSITIONAL
 from uer.errors import UserError, did_you_mean
-from uer.registry import Registry, import_registries, load_plugin
+from uer.registry import Registry, import_registries, load_plugins
 
 
 def list_parts(
@@ -19,8 +19,7 @@ def list_parts(
 
     The part's file is read, not imported: what a part depends on need not be installed.
     """
-    for file in plugin or ():
-        load_plugin(file)
+    load_plugins(plugin)
     registries = import_registries()
     chosen = registries if kind is None else [find_registry(kind)]
     sys.stdout.write("\n".join(_listed(registry) for registry in chosen))

@@ -12,7 +12,7 @@ from uer.files import probe_place
 from uer.interop.adapters import adapters_of
 from uer.interop.convert import read_checkpoint, write_checkpoint
 from uer.interop.pretrained import require_folder
-from uer.registry import load_plugin
+from uer.registry import load_plugins
 
 _log = logging.getLogger(__name__)
 
@@ -28,8 +28,7 @@ def merge_lora(
     The result is a plain checkpoint that needs the other one no more. Its outputs are those of
     the model with adapters.
     """
-    for file in plugin or ():
-        load_plugin(file)
+    load_plugins(plugin)
     probe_place(Path(destination))
     if Path(source).resolve() == Path(destination).resolve():
         raise UserError(f"{source} is the source, too; choose another path to write.")

@@ -7,7 +7,7 @@ that name: ``embedding`` and ``encoder.layers.0`` are patterns.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
@@ -50,6 +50,8 @@ def matching(names: Iterable[str], patterns: Sequence[str], flag: str) -> list[s
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
     """Leave parameters as they are: no gradient, no state, no update.
 
+    A module that is frozen as a whole computes as in evaluation, without dropout.
+
     Args:
         model: its parameters are changed in place.
         patterns: of their names; a tensor that has several names is frozen by any of them.
@@ -62,6 +64,8 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
     frozen = matching(plain, patterns, "freeze")
     for name in frozen:
         plain[name].requires_grad_(False)
+    for module in _frozen_whole(model):
+        _keep_evaluating(module)
     ids = {id(plain[name]) for name in frozen}
     also = [name for name in plain if id(plain[name]) in ids and name not in frozen]
     if also:
@@ -77,6 +81,22 @@ def trained_line(model: nn.Module) -> str:
     trained = sum(size for size, trains in sizes if trains)
     share = 100 * trained / everything
     return f"{trained:,} of {everything:,} parameters are trained ({share:.3g} %)"
+
+
+def _frozen_whole(module: nn.Module) -> Iterator[nn.Module]:
+    """The largest modules that have parameters, none of which is trained."""
+    parameters = list(module.parameters())
+    if parameters and not any(parameter.requires_grad for parameter in parameters):
+        yield module
+        return
+    for child in module.children():
+        yield from _frozen_whole(child)
+
+
+def _keep_evaluating(module: nn.Module) -> None:
+    """`Module.train` of what holds the module changes nothing in it."""
+    module.eval()
+    module.train = lambda mode=True: module  # type: ignore[method-assign]
 
 
 def _matches(name: str, pattern: str) -> bool:
