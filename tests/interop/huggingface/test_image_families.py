@@ -53,6 +53,7 @@ CASES = {
             "use_mean_pooling": False,
             "use_absolute_position_embeddings": True,
             "layer_scale_init_value": 0.0,
+            "num_labels": 5,
         },
     ),
     "mae": ("ViTMAEModel", {**SHAPE, **MAE, "mask_ratio": 0.0}),
@@ -89,6 +90,12 @@ def case(request, tmp_path_factory):
     assert not (report.missing or report.mismatched)
     assert all(any(left in one for left in LEFT) for one in report.unexpected)
     return name, theirs, ours, config
+
+
+@pytest.fixture(autouse=True)
+def patches_in_their_order(monkeypatch):
+    """transformers' ViLT reads the patches of an image in a random order."""
+    monkeypatch.setattr(torch, "multinomial", lambda weights, number, **_: torch.arange(number))
 
 
 def model_of(config):
@@ -145,8 +152,6 @@ def test_hidden_states(case):
         states = ours.encoder(ours.embedding(Batch(fields).side("src"), None))
     expected = run(body, asked).last_hidden_state
     if name == "mae-pretraining":  # theirs lets patches stand as the noise has them
-        place = asked["noise"].argsort(1)[:, : expected.shape[1] - 1].argsort(1).argsort(1)
-        assert fields["src.visible"].shape == place.shape
         order = asked["noise"].argsort(1)[:, : expected.shape[1] - 1].argsort(1)
         patches = expected[:, 1:].gather(1, order[:, :, None].expand(-1, -1, 16))
         expected = torch.cat([expected[:, :1], patches], 1)

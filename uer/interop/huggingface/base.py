@@ -65,6 +65,7 @@ class Family(ABC):
         ignored: names of tensors that hold nothing learnt.
         aliases: other names of keys of theirs, which transformers reads too.
         classifier: what our configuration of its classifier says besides.
+        reads_text: its models have a vocabulary.
     """
 
     parts: ClassVar[Config]
@@ -76,6 +77,7 @@ class Family(ABC):
     ignored: ClassVar[Sequence[str]] = ()
     aliases: ClassVar[Mapping[str, str]] = {}
     classifier: ClassVar[Config] = {"task": "classifier", "data_processor": "cls"}
+    reads_text: ClassVar[bool] = True
 
     @property
     def model_type(self) -> str:

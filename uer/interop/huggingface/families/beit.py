@@ -9,7 +9,7 @@ import torch
 
 from uer.errors import ConfigError
 from uer.interop.huggingface.base import Config, Key
-from uer.interop.huggingface.families.vit import KEYS, LAYER, PARTS, ImageFamily, embeddings
+from uer.interop.huggingface.images import KEYS, LAYER, PARTS, ImageFamily, embeddings
 from uer.interop.huggingface.names import Table, under
 
 _RELATIVE = "relative_position_bias.relative_position_bias_table"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from uer.interop.huggingface.base import Config
-from uer.interop.huggingface.families.vit import PARTS, Vit
+from uer.interop.huggingface.families.vit import Vit
+from uer.interop.huggingface.images import PARTS
 from uer.interop.huggingface.names import Table
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from uer.interop.huggingface.base import Config, Key
-from uer.interop.huggingface.families.vit import KEYS, LAYER, PARTS, ImageFamily, embeddings
+from uer.interop.huggingface.base import ACTIVATIONS, Config, Key
+from uer.interop.huggingface.images import KEYS, LAYER, PARTS, ImageFamily, embeddings
 from uer.interop.huggingface.names import Table, stacked, under
 
 _LAYER: Table = {
@@ -17,8 +17,9 @@ _LAYER: Table = {
     "norm2": "feed_forward_norm",
     "layer_scale1.lambda1": "attention_scale",
     "layer_scale2.lambda1": "feed_forward_scale",
-    "mlp.fc1": "feed_forward.up",
-    "mlp.fc2": "feed_forward.down",
+}
+_PLAIN: Table = {"mlp.fc1": "feed_forward.up", "mlp.fc2": "feed_forward.down"}
+_GATED: Table = {
     "mlp.weights_in.weight": stacked("feed_forward.gate.weight", "feed_forward.up.weight"),
     "mlp.weights_in.bias": stacked("feed_forward.gate.bias", "feed_forward.up.bias"),
     "mlp.weights_out": "feed_forward.down",
@@ -34,7 +35,7 @@ class Dinov2(ImageFamily):
         Key("qkv_bias", "qkv_bias", True),
         Key("layerscale_value", "layer_scale", 1.0),
         Key("drop_path_rate", "drop_path", 0.0),
-        Key("hidden_act", "hidden_act", "gelu", dict(KEYS[5].choices or {})),
+        Key("hidden_act", "hidden_act", "gelu", ACTIVATIONS),
     )
     defaults = {"layer_norm_eps": 1e-6, "patch_size": 14}
     heads = {"Dinov2Model": (), "Dinov2ForImageClassification": ("cls",)}
@@ -65,9 +66,10 @@ class Dinov2(ImageFamily):
 
     def names(self, theirs: Config, targets: Sequence[str]) -> Table:
         """See `Family.names`."""
+        layer = {**_LAYER, **(_GATED if theirs.get("use_swiglu_ffn", False) else _PLAIN)}
         return {
             **under("dinov2.embeddings.", "embedding.", embeddings(_patch(theirs), 1)),
-            **under("dinov2.encoder.layer.{n}.", "encoder.layers.{n}.", _LAYER),
+            **under("dinov2.encoder.layer.{n}.", "encoder.layers.{n}.", layer),
             "dinov2.layernorm": "encoder.norm",
             "classifier": "targets.cls.output",
         }

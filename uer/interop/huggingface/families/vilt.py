@@ -9,7 +9,7 @@ import torch
 
 from uer.interop.huggingface.base import Config, Key
 from uer.interop.huggingface.families.bert import EMBEDDINGS
-from uer.interop.huggingface.families.vit import KEYS, LAYER, PARTS, ImageFamily, embeddings
+from uer.interop.huggingface.images import KEYS, LAYER, PARTS, ImageFamily, embeddings
 from uer.interop.huggingface.names import Table, under
 
 
@@ -27,6 +27,7 @@ class Vilt(ImageFamily):
     demanded = {"modality_type_vocab_size": 2, "max_image_length": -1}
     heads = {"ViltModel": (), "ViltForMaskedLM": ("mlm",)}
     prefix = "vilt."
+    reads_text = True
 
     def ours(self, theirs: Config, weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         """See `Family.ours`."""

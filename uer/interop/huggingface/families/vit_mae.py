@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from uer.interop.huggingface.base import Config, Key
-from uer.interop.huggingface.families.vit import KEYS, LAYER, PARTS, ImageFamily, embeddings
+from uer.interop.huggingface.images import KEYS, LAYER, PARTS, ImageFamily, embeddings
 from uer.interop.huggingface.names import Table, boxed, under
 
 _DECODER = (
