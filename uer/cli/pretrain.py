@@ -156,8 +156,12 @@ def build_model(recipe: Recipe, facts: Mapping[str, Any]) -> Model:
                 "with --target (clr for a dual model), or fine-tune the architecture for a task."
             ]
         )
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    _log.info("model of %s parameters: %s", f"{parameters:,}", ", ".join(model.objectives))
+    trained, resting = (
+        sum(p.numel() for p in model.parameters() if p.requires_grad == wanted)
+        for wanted in (True, False)
+    )
+    beside = f" (and {resting:,} that rest)" if resting else ""
+    _log.info("model of %s parameters%s: %s", f"{trained:,}", beside, ", ".join(model.objectives))
     return model
 
 
