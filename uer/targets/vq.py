@@ -79,7 +79,7 @@ class VectorQuantisation(Target):
         images = self._images(batch)
         vectors = self._vectors(states)[:images]
         coded = self.codebook(vectors.flatten(0, 1))
-        painted = self._painted(coded.vectors.view(*vectors.shape[:2], -1))
+        painted = self._painted(coded.vectors.view(vectors.shape))
         wanted = cut(batch["src.image"][:images], self.size).flatten(2).float()
         errors = (painted.float() - wanted).square().mean(-1).sum()
         return Score(errors + coded.loss / vectors.shape[-1], self._figures(errors, coded))
