@@ -114,7 +114,7 @@ class Codebook(Part):
 
     def no_decay(self) -> list[nn.Parameter]:
         """The codes: only their directions count."""
-        return [one for one in self.parameters(recurse=False)]
+        return list(self.parameters(recurse=False))
 
     def _note(self, units: torch.Tensor, codes: torch.Tensor) -> None:
         ones = units.new_ones(len(units), 1)
