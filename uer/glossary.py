@@ -71,3 +71,4 @@ Factorized = Annotated[
 # Data
 SeqLength = Annotated[int, "tokens of one side that the model sees at once"]
 TgtSeqLength = Annotated[int, "tokens of the target side that the model sees at once"]
+CodesNum = Annotated[int, "codes of the image tokenizer"]
