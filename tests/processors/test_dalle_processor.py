@@ -92,7 +92,7 @@ def test_codes_are_whole_and_rows_fit(lengths, length, rate, predict):
         assert len(row["ids"]) <= length
         shown = [token for token in row["ids"] if token >= TEXT]
         last = list(row["labels"].values())[-1]
-        assert (shown + [last])[:4] == own
+        assert ([*shown, last])[:4] == own
         for place, value in row["labels"].items():
             if place + 1 < len(row["ids"]):
                 assert value == row["ids"][place + 1]

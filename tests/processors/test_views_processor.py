@@ -1,4 +1,4 @@
-"""Views of images: each its own, each again the same; from files to a model that learns from them."""
+"""Views of images: each its own, each again the same; from files to a model that learns."""
 
 import numpy as np
 import pytest

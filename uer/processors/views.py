@@ -58,6 +58,7 @@ class Views(MediaProcessor):
             problems.append(f"images and second_images must have one size, not {sizes}.")
         if problems:
             raise ConfigError(problems)
+        self.images = images
         others = [second_images or images] * (global_views - 1)
         if local_images is not None:
             others += [local_images] * local_views
