@@ -106,7 +106,7 @@ def pretrain(
     chosen = Settings(**{**team.settings_in(launch), **recipe.settings, **settings})
     together = team.gather(launch, chosen)
     machine.seed_everything(chosen.seed)
-    labels = _labels(store, dataset_path, labels_num)
+    labels = {**_labels(store, dataset_path, labels_num), **_with_codes(tokenizers, recipe)}
     facts = known_facts(tokenizers, recipe, labels)
     source, target = tokenizers.get("src"), tokenizers.get("tgt")
     model = build_model(recipe, facts)
@@ -284,6 +284,14 @@ def _require_classes(store: Store, held_out: Store, path: str) -> None:
             "their numbers mean something else; give both the same sub-folders.",
             path,
         )
+
+
+def _with_codes(tokenizers: Mapping[str, Tokenizer], recipe: Recipe) -> dict[str, int]:
+    """The size of a vocabulary that the codes of images enlarge."""
+    plan = recipe.processor
+    if plan is None or not plan.part.adds_codes:
+        return {}
+    return {"vocab_size": tokenizers["src"].vocab_size + plan.values["codes_num"]}
 
 
 def _labels(store: Store, path: str, labels_num: int | None) -> dict[str, int]:

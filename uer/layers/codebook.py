@@ -142,5 +142,6 @@ def perplexity(codes: torch.Tensor, size: int) -> torch.Tensor:
     """[] how many codes would be as evenly spread as these: 1 … size; 0 without any."""
     if not len(codes):
         return torch.zeros((), device=codes.device)
-    shares = torch.bincount(codes, minlength=size).float() / len(codes)
+    one = torch.full((len(codes),), 1 / len(codes), device=codes.device)
+    shares = one.new_zeros(size).index_add(0, codes, one)
     return torch.special.entr(shares).sum().exp()
