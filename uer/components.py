@@ -25,6 +25,7 @@ import torch
 from torch import nn
 
 from uer.batch import Batch
+from uer.errors import ConfigError
 from uer.registry import Registry
 from uer.score import Score
 from uer.states import States
@@ -40,6 +41,9 @@ class Part(nn.Module):
     def no_decay(self) -> list[nn.Parameter]:
         """Parameters of this part itself, not of its children, that get no weight decay."""
         return []
+
+    def on_start(self) -> None:
+        """Called before the first update of a process, when all weights are loaded."""
 
     def on_update(self, step: int, total: int) -> None:
         """Called after update ``step`` (from 1) of ``total``: schedules, momentum, clamping."""
@@ -127,6 +131,17 @@ class Encoder(Part, ABC):
         Layer-wise learning rates count them, and optimizers for matrices train what is in them.
         """
         return [self]
+
+    def keep_layers(self) -> None:
+        """From now on the states carry the extra ``layers``: [N, B, L, H], what each layer made.
+
+        Raises:
+            ConfigError: it has no layers of one width.
+        """
+        name = type(self).__module__.rpartition(".")[2]
+        raise ConfigError(
+            [f"encoder: '{name}' does not give what its layers make; choose transformer."]
+        )
 
 
 class Decoder(Part, ABC):

@@ -61,6 +61,8 @@ Pooling = Annotated[
     Literal["first", "last", "mean", "max", "patches", "legacy_last", "legacy_mean"],
     "how a document's states become one vector",
 ]
+ProjectionHiddenSize = Annotated[int, "inner width of the head that makes vectors to compare"]
+ProjectionSize = Annotated[int, "width of the vectors that views are compared by"]
 TieStreams = Annotated[bool, "both streams are one: one embedding and one encoder serve them"]
 Factorized = Annotated[
     bool | None, "a linear map between embeddings and hidden states; by default where widths differ"
@@ -69,3 +71,4 @@ Factorized = Annotated[
 # Data
 SeqLength = Annotated[int, "tokens of one side that the model sees at once"]
 TgtSeqLength = Annotated[int, "tokens of the target side that the model sees at once"]
+CodesNum = Annotated[int, "codes of the image tokenizer"]

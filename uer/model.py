@@ -141,6 +141,12 @@ class Model(nn.Module):
         """How many items a batch holds for every target; known before `forward`."""
         return {name: target.weight(batch) for name, target in self.objectives.items()}
 
+    def on_start(self) -> None:
+        """Tell every part that the weights are loaded and training begins."""
+        for module in self.modules():
+            if isinstance(module, Part):
+                module.on_start()
+
     def on_update(self, step: int, total: int) -> None:
         """Tell every part that update ``step`` of ``total`` is done."""
         for module in self.modules():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
@@ -41,6 +42,7 @@ class TransformerEncoder(Encoder):
     """
 
     packable = True
+    keeps_layers = False
 
     def __init__(
         self,
@@ -97,14 +99,27 @@ class TransformerEncoder(Encoder):
 
     def forward(self, states: States) -> States:
         """Encode hidden [B, L, input_size] into [B, L, H]."""
-        return states.with_hidden(self.stack(self.projected(states), *self._contexts(states)))
+        made: list[torch.Tensor] | None = [] if self.keeps_layers else None
+        hidden = self.stack(self.projected(states), *self._contexts(states), made)
+        encoded = states.with_hidden(hidden)
+        if made is None:
+            return encoded
+        return replace(encoded, extras={**states.extras, "layers": torch.stack(made)})
+
+    def keep_layers(self) -> None:
+        """See `Encoder.keep_layers`."""
+        self.keeps_layers = True
 
     def projected(self, states: States) -> torch.Tensor:
         """[B, L, input_size] → [B, L, H] what the first layer reads."""
         return states.hidden if self.projection is None else self.projection(states.hidden)
 
     def stack(
-        self, hidden: torch.Tensor, far: AttentionContext, near: AttentionContext
+        self,
+        hidden: torch.Tensor,
+        far: AttentionContext,
+        near: AttentionContext,
+        made: list[torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """All layers, [B, L, H] → [B, L, H].
 
@@ -112,11 +127,14 @@ class TransformerEncoder(Encoder):
             hidden: what the first layer reads.
             far: context of layers that see everything.
             near: context of the others.
+            made: what every layer makes is put there.
         """
         for _ in range(self.rounds):
             for number, layer in enumerate(self.layers):
                 everywhere = self.global_every is not None and number % self.global_every == 0
                 hidden = layer(hidden, far if everywhere else near)
+                if made is not None:
+                    made.append(hidden)
         if self.norm is not None:
             hidden = self.norm(hidden)
         return self.dropout(hidden)
