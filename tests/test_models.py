@@ -38,7 +38,7 @@ def test_a_configuration_has_as_many_parameters_as_it_says(name):
     recipe = read_recipe(name)
     about = recipe.config["about"]
     with torch.device("meta"):
-        model = recipe.model.build({"vocab_size": about["vocab_size"], "labels_num": 2})
+        model = recipe.model.build({"vocab_size": about.get("vocab_size"), "labels_num": 2})
     assert size(model) == about["parameters"]
 
 

@@ -25,6 +25,7 @@ import torch
 from torch import nn
 
 from uer.batch import Batch
+from uer.errors import ConfigError
 from uer.registry import Registry
 from uer.score import Score
 from uer.states import States
@@ -40,6 +41,9 @@ class Part(nn.Module):
     def no_decay(self) -> list[nn.Parameter]:
         """Parameters of this part itself, not of its children, that get no weight decay."""
         return []
+
+    def on_start(self) -> None:
+        """Called before the first update of a process, when all weights are loaded."""
 
     def on_update(self, step: int, total: int) -> None:
         """Called after update ``step`` (from 1) of ``total``: schedules, momentum, clamping."""
@@ -128,6 +132,17 @@ class Encoder(Part, ABC):
         """
         return [self]
 
+    def keep_layers(self) -> None:
+        """From now on the states carry the extra ``layers``: [N, B, L, H], what each layer made.
+
+        Raises:
+            ConfigError: it has no layers of one width.
+        """
+        name = type(self).__module__.rpartition(".")[2]
+        raise ConfigError(
+            [f"encoder: '{name}' does not give what its layers make; choose transformer."]
+        )
+
 
 class Decoder(Part, ABC):
     """Turns target states into contextual states, looking at the encoder's memory.
@@ -135,9 +150,12 @@ class Decoder(Part, ABC):
     Attributes:
         output_size: H, width of the states.
         packable: as for encoders.
+        reads_target: there is a target side, with an embedding of its own; False: the memory is all
+            that it reads.
     """
 
     packable: ClassVar[bool] = False
+    reads_target: ClassVar[bool] = True
     output_size: int
 
     @abstractmethod
@@ -145,7 +163,7 @@ class Decoder(Part, ABC):
         """Decode.
 
         Args:
-            states: target side, hidden [B, T, input_size].
+            states: target side, hidden [B, T, input_size]; None where it reads none.
             memory: encoder's result, hidden [B, L, memory_size].
 
         Returns:

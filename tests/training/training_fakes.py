@@ -63,6 +63,9 @@ class FakeModel(nn.Module):
     def stages(self):
         return [{"embedding.weight"}, self.hidden()]
 
+    def on_start(self) -> None:
+        pass
+
     def on_update(self, step: int, total: int) -> None:
         self.updates.append((step, total))
 

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "infer": ("uer.cli.infer", "infer", "predict with a trained model: uer infer TASK"),
     "convert": ("uer.cli.convert", "convert", "turn a checkpoint into another kind"),
     "merge-lora": ("uer.cli.merge_lora", "merge_lora", "add LoRA's differences to their model"),
+    "codes": ("uer.cli.codes", "codes", "write the codes of images into their data set"),
     "vocab": ("uer.cli.vocab", "vocab", "build a vocabulary from a corpus"),
     "list": ("uer.cli.list", "list_parts", "name the parts a configuration can choose"),
     "explain": ("uer.cli.explain", "explain", "show a part's parameters: uer explain NAME"),

@@ -121,7 +121,7 @@ def pretrain(
     together = team.gather(launch, chosen)
     found.agree(together.processes)
     machine.seed_everything(chosen.seed)
-    labels = _labels(store, dataset_path, labels_num)
+    labels = {**_labels(store, dataset_path, labels_num), **_with_codes(tokenizers, recipe)}
     grown = growth(tokenizers, recipe, pretrained_model_path)
     facts = known_facts(tokenizers, recipe, labels, grown)
     source, target = tokenizers.get("src"), tokenizers.get("tgt")
@@ -146,10 +146,7 @@ def pretrain(
     evaluation = None
     if eval_dataset_path is not None:
         held_out = Store.open(eval_dataset_path, media_root)
-        _require_classes(store, held_out, eval_dataset_path)
-        for side, tokenizer in tokenizers.items():
-            held_out.require_tokenizer(tokenizer, side)
-        _labels(held_out, eval_dataset_path, facts.get("labels_num"))
+        _require_alike(held_out, eval_dataset_path, store, tokenizers, facts.get("labels_num"))
         dev = _stream(held_out, recipe, model, chosen, packing, facts, together.processes)
         evaluation = Evaluation(
             data=reading.stream(dev, media_report),
@@ -179,6 +176,20 @@ def pretrain(
         media_report.log()
 
 
+def _require_alike(
+    held_out: Store,
+    path: str,
+    store: Store,
+    tokenizers: Mapping[str, Tokenizer],
+    labels_num: int | None,
+) -> None:
+    """Refuse data for evaluation whose classes or tokens have other numbers than the model's."""
+    _require_classes(store, held_out, path)
+    for side, tokenizer in tokenizers.items():
+        held_out.require_tokenizer(tokenizer, side)
+    _labels(held_out, path, labels_num)
+
+
 def build_model(recipe: Recipe, facts: Mapping[str, Any]) -> Model:
     """The model of a recipe, with at least one target.
 
@@ -193,8 +204,12 @@ def build_model(recipe: Recipe, facts: Mapping[str, Any]) -> Model:
                 "with --target (clr for a dual model), or fine-tune the architecture for a task."
             ]
         )
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    _log.info("model of %s parameters: %s", f"{parameters:,}", ", ".join(model.objectives))
+    trained, resting = (
+        sum(p.numel() for p in model.parameters() if p.requires_grad == wanted)
+        for wanted in (True, False)
+    )
+    beside = f" (and {resting:,} that rest)" if resting else ""
+    _log.info("model of %s parameters%s: %s", f"{trained:,}", beside, ", ".join(model.objectives))
     return model
 
 
@@ -309,7 +324,7 @@ def known_facts(
     """
     if not tokenizers:
         return {**recipe.facts, **labels}
-    decodes = recipe.model.parts.get("decoder") is not None
+    decodes = recipe.model.parts.get("tgt_embedding") is not None
     source = tokenizers["src"]
     told = side_facts(source, tokenizers.get("tgt"), decodes=decodes)
     facts = {**told, **recipe.facts, **labels}
@@ -344,6 +359,14 @@ def _require_classes(store: Store, held_out: Store, path: str) -> None:
             "their numbers mean something else; give both the same sub-folders.",
             path,
         )
+
+
+def _with_codes(tokenizers: Mapping[str, Tokenizer], recipe: Recipe) -> dict[str, int]:
+    """The size of a vocabulary that the codes of images enlarge."""
+    plan = recipe.processor
+    if plan is None or not plan.part.adds_codes:
+        return {}
+    return {"vocab_size": tokenizers["src"].vocab_size + plan.values["codes_num"]}
 
 
 def _labels(store: Store, path: str, labels_num: int | None) -> dict[str, int]:

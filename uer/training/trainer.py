@@ -170,6 +170,7 @@ class Trainer:
         processes.on_main(lambda: self.saver.require_writable(settings.total_steps))
         if state is not None and resume is not None:
             _load(module, resume, state, settings)
+        self.model.on_start()
         if settings.checkpoint_activations:
             logger.info("activations of %d layers are computed twice", recompute(module))
         self.engine.prepare(module, lambda: make_optimizer(self.optimizer, self.model, settings))

@@ -52,12 +52,18 @@ class MediaReport:
             with self.path.open("a", encoding="utf-8") as file:
                 file.writelines(_line(one) for one in new)
 
+    def line(self) -> str:
+        """One sentence; empty where everything could be read."""
+        if not self.counts:
+            return ""
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.counts.most_common())
+        where = f"; named in {self.path}" if self.path else ""
+        return f"{self.counts.total():,} media were left out: {reasons}{where}."
+
     def log(self) -> None:
-        """Say how many there are, if any."""
-        if self.counts:
-            reasons = ", ".join(f"{n:,} {reason}" for reason, n in self.counts.most_common())
-            where = f"; named in {self.path}" if self.path else ""
-            _log.warning("%d media were left out: %s%s", self.counts.total(), reasons, where)
+        """Say the sentence, if there is one."""
+        if line := self.line():
+            _log.warning(line)
 
 
 def _line(unread: Unread) -> str:

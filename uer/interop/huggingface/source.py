@@ -62,7 +62,7 @@ class HuggingFaceFolder:
         except ConfigError as error:
             raise ConfigError(error.problems, self.path / CONFIG) from None
         if self.targets == ("cls",):
-            made |= {"task": "classifier", "data_processor": "cls"}
+            made |= self.family.classifier
         return as_asked({"about": kept(self.theirs), **made, "target": list(self.targets)}) | {
             "facts": self._facts()
         }
@@ -113,7 +113,7 @@ class HuggingFaceFolder:
     def _facts(self) -> dict[str, Any]:
         words = self.tensors(self.targets).get(_WORDS)
         size = self.theirs.get("vocab_size") if words is None else words.shape[0]
-        facts = {"vocab_size": size}
+        facts = {"vocab_size": size} if self.family.reads_text else {}
         return facts | {"labels_num": _classes(self.theirs)} if "cls" in self.targets else facts
 
 
