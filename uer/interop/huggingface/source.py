@@ -19,7 +19,8 @@ from uer.tokenizers.base import Tokenizer
 
 CONFIG = "config.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
-_WORDS = "embedding.parts.word.weight"
+_WORDS = ("embedding.parts.word.weight", "tgt_embedding.parts.word.weight")
+_PREDICTORS = {"lm", "mlm", "ngram", "ctc"}  # targets whose output layer is a vocabulary
 
 
 class HuggingFaceFolder:
@@ -111,9 +112,13 @@ class HuggingFaceFolder:
         ]
 
     def _facts(self) -> dict[str, Any]:
-        words = self.tensors(self.targets).get(_WORDS)
-        size = self.theirs.get("vocab_size") if words is None else words.shape[0]
-        facts = {"vocab_size": size}
+        tensors = self.tensors(self.targets)
+        words = next((tensors[name] for name in _WORDS if name in tensors), None)
+        facts: dict[str, Any] = {}
+        if words is not None:
+            facts["vocab_size"] = words.shape[0]
+        elif _PREDICTORS.intersection(self.targets):
+            facts["vocab_size"] = self.theirs.get("vocab_size")
         return facts | {"labels_num": _classes(self.theirs)} if "cls" in self.targets else facts
 
 
