@@ -233,7 +233,7 @@ def known_facts(
     Raises:
         UserError: the tokenizer has tokens that the word table has no rows for.
     """
-    decodes = recipe.model.parts.get("decoder") is not None
+    decodes = recipe.model.parts.get("tgt_embedding") is not None
     source = tokenizers["src"]
     told = side_facts(source, tokenizers.get("tgt"), decodes=decodes)
     facts = {**told, **recipe.facts, **labels}

@@ -105,7 +105,7 @@ def export(
 def _facts(weights: Tensors) -> dict[str, Any]:
     """What the data had told the model, read off the weights."""
     words = {
-        "embedding.vocab_size": r"embedding\.(parts\.word\.)?weight",
+        "embedding.vocab_size": r"embedding\.(text\.)?(parts\.word\.)?weight",
         "tgt_embedding.vocab_size": r"tgt_embedding\.((parts\.)?word\.)?weight",
         "target.vocab_size": r"targets.(mlm|lm|ngram|ctc).output.weight",
         "labels_num": "targets.cls.output.weight",
@@ -134,7 +134,7 @@ def _as_family(family: Family, values: Config, weights: Tensors, targets: list[s
     config = {
         "architectures": [architecture],
         "model_type": family.model_type,
-        **dict.fromkeys(["vocab_size"] if sizes else [], next(iter(sizes), None)),
+        **({"vocab_size": sizes[0]} if sizes else {}),
         **theirs,
     }
     if "cls" in targets:

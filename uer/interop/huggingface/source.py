@@ -20,7 +20,6 @@ from uer.tokenizers.base import Tokenizer
 CONFIG = "config.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
 _WORDS = ("embedding.parts.word.weight", "tgt_embedding.parts.word.weight")
-_PREDICTORS = {"lm", "mlm", "ngram", "ctc"}  # targets whose output layer is a vocabulary
 
 
 class HuggingFaceFolder:
@@ -63,7 +62,7 @@ class HuggingFaceFolder:
         except ConfigError as error:
             raise ConfigError(error.problems, self.path / CONFIG) from None
         if self.targets == ("cls",):
-            made |= {"task": "classifier", "data_processor": "cls"}
+            made |= self.family.classifier
         return as_asked({"about": kept(self.theirs), **made, "target": list(self.targets)}) | {
             "facts": self._facts()
         }
@@ -114,11 +113,9 @@ class HuggingFaceFolder:
     def _facts(self) -> dict[str, Any]:
         tensors = self.tensors(self.targets)
         words = next((tensors[name] for name in _WORDS if name in tensors), None)
-        facts: dict[str, Any] = {}
-        if words is not None:
-            facts["vocab_size"] = words.shape[0]
-        elif _PREDICTORS.intersection(self.targets):
-            facts["vocab_size"] = self.theirs.get("vocab_size")
+        size = self.theirs.get("vocab_size") if words is None else words.shape[0]
+        speaks = self.family.reads_text or "ctc" in self.targets
+        facts = {"vocab_size": size} if speaks else {}
         return facts | {"labels_num": _classes(self.theirs)} if "cls" in self.targets else facts
 
 

@@ -83,6 +83,7 @@ class Wav2Vec2(Family):
         "Wav2Vec2ForCTC": ("ctc",),
     }
     prefix = "wav2vec2."
+    reads_text = False
 
     def ours(self, theirs: Config, weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         """See `Family.ours`; whether there is a vector for masked frames, the weights say."""
