@@ -93,7 +93,7 @@ def beam_search(
         for at, rank in (ends & best.isfinite())[:, :width].nonzero().tolist():
             text = ids[at, beam[at, rank], 1:].tolist()
             score = limits.score(best[at, rank].item(), length)
-            done[alive[at].item()].append(Hypothesis(text, score))
+            done[int(alive[at])].append(Hypothesis(text, score))
         going = ends.int().argsort(dim=1, stable=True)[:, :width]
         beam, token, total = (one.gather(1, going) for one in (beam, token, best))
         history = ids.gather(1, beam[:, :, None].expand(-1, -1, length))
