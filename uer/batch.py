@@ -17,17 +17,24 @@ field              shape          dtype   meaning
                                           known from the start; absent: all are known
 <side>.query       [B, Q]         int64   columns of each row's masked copies, -1 behind the last
 <side>.first       [D]            int64   row * L + column of each document's first token
-<side>.length      [D]            int64   tokens of each document
+<side>.length      [D]            int64   tokens of each document (frames, samples or patches where
+                                          there are no ids)
+<side>.frames      [B, F, M]      float32 acoustic frames of M filter banks, zero behind the end
+<side>.wave        [B, S]         float32 samples of sound, zero behind the end
+<side>.masked      [B, P]         bool    patches, or frames behind the front end, that the mask
+                                          vector stands for
 labels.<t>.index   [M]            int64   where target <t> predicts: row * L + column, or a document
 labels.<t>.value   [M] or [M, C]  int64   what it should predict; float [M, C] when soft
                                   float
 labels.<t>.*_index [M]            int64   where target <t> predicts something else besides, and
-labels.<t>.*_value [M]            int64   what: ``backward_`` is the token before (bilm)
+labels.<t>.*_value [M]            int64   what: ``backward_`` is the token before (bilm);
+                                          ``negative_index`` [M, K]: what is not the answer
 ================== ============== ======= ========================================================
 
 The indices of a model with a decoder count in the side that the decoder reads, ``tgt``.
 
-B rows, L tokens of a row, D documents of all rows, M items predicted, C classes.
+B rows, L tokens of a row, D documents of all rows, M items predicted, C classes, P patches or
+front-end frames of a row in row-major order.
 """
 
 from __future__ import annotations
@@ -42,6 +49,7 @@ from uer.errors import DataError, did_you_mean
 
 LEAVES = ("ids", "segment", "position", "document", "validity", "prefix", "order", "query")
 LEAVES += ("first", "length")
+LEAVES += ("frames", "wave", "masked")
 _LABEL = re.compile(r"labels\.\w+\.(\w+_)?(index|value)$")
 
 

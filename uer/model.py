@@ -69,6 +69,7 @@ class Model(nn.Module):
             "input_size": (self.decoder or self.encoder).output_size,
             "input_sizes": _widths(self.decoder or self.encoder),
             "embedding_size": self._last_embedding().output_size,
+            "features_size": self.embedding.features_size,
         }
         self.targets = nn.ModuleDict({one.name: one.given(**facts)() for one in target})
         if tie_weights:
@@ -106,10 +107,9 @@ class Model(nn.Module):
     def packable(self) -> bool:
         """Several documents may share a row."""
         companions = [model for head in self.heads.values() for model in head.companions().values()]
-        return (
-            self.encoder.packable
-            and (self.decoder is None or self.decoder.packable)
-            and all(getattr(model, "packable", False) for model in companions)
+        parts = (self.embedding, self.encoder, self.tgt_embedding, self.decoder)
+        return all(part.packable for part in parts if part is not None) and all(
+            getattr(model, "packable", False) for model in companions
         )
 
     def states(self, batch: Batch) -> States:
