@@ -44,6 +44,9 @@ class Part(nn.Module):
     def on_update(self, step: int, total: int) -> None:
         """Called after update ``step`` (from 1) of ``total``: schedules, momentum, clamping."""
 
+    def on_resume(self, step: int, total: int) -> None:
+        """Called when a run goes on behind update ``step``: what follows from the step alone."""
+
 
 class Embedding(Part, ABC):
     """Turns one side of a batch into vectors.

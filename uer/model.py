@@ -144,6 +144,12 @@ class Model(nn.Module):
             if isinstance(module, Part):
                 module.on_update(step, total)
 
+    def on_resume(self, step: int, total: int) -> None:
+        """Tell every part that the run goes on behind update ``step``."""
+        for module in self.modules():
+            if isinstance(module, Part):
+                module.on_resume(step, total)
+
     def decay_groups(
         self,
     ) -> tuple[list[tuple[str, nn.Parameter]], list[tuple[str, nn.Parameter]]]:

@@ -26,7 +26,7 @@ class SpectrogramEmbedding(Embedding):
     fine-tuning. Patches that lie behind the sound's end are padding.
 
     Patches where ``masked`` is true are exchanged for one learnt vector; what all of them held
-    stays in ``extras["features"]`` [B, P, frames * banks of a patch] for targets to predict. Some learnt
+    stays in ``extras["features"]`` [B, P, frames * banks of a patch] for targets to predict. Learnt
     vectors stand in front (``class_tokens``); label indices count patches only.
     """
 

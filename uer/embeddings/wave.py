@@ -86,7 +86,7 @@ class WaveEmbedding(Embedding):
         self.feature_norm = layernorm(size=conv_channels[-1]) if feature_layernorm else None
         self.projection = Linear(conv_channels[-1], emb_size)
         self.dropout = Dropout(feature_dropout)
-        self.gradient_scale = feature_gradient_scale
+        self._gradient_scale = feature_gradient_scale
         self.mask = MaskVector(emb_size) if mask_vector else None
 
     def forward(self, batch: Batch, states: States | None) -> States:
@@ -102,8 +102,8 @@ class WaveEmbedding(Embedding):
         wave, length = batch["wave"], batch.get("length")
         require_length(wave.shape[1], shortest(self.kernel_sizes, self.strides, False), "samples")
         features = self.convolved(wave)
-        if self.gradient_scale != 1.0 and features.requires_grad:
-            features.register_hook(lambda gradient: gradient * self.gradient_scale)
+        if self._gradient_scale != 1.0 and features.requires_grad:
+            features.register_hook(lambda gradient: gradient * self._gradient_scale)
         validity = None
         if length is not None:
             length = frames_after(length, self.kernel_sizes, self.strides, False)
