@@ -30,6 +30,12 @@ ScaleEmbedding = Annotated[bool, "vectors of tokens and frames times the root of
 RelativeBuckets = Annotated[int, "buckets of relative distances"]
 RelativeMaxDistance = Annotated[int, "distances from here on share a bucket"]
 
+# Images
+ImageHeight = Annotated[int, "height of the images in pixels"]
+ImageWidth = Annotated[int, "width of the images in pixels"]
+PatchSize = Annotated[int, "side of the square patches that an image is cut into, in pixels"]
+ChannelsNum = Annotated[int, "channels of an image: 3 colours, or 1"]
+
 # Regularisation
 Dropout = Annotated[float, "dropout rate of embeddings, attention outputs and feed-forward outputs"]
 AttentionDropout = Annotated[float, "dropout rate of attention probabilities"]
