@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from uer.data.media.fbank import Fbank, normalized
-from uer.errors import DataError
+from uer.data.media.references import MediaError
 
 
 def kaldi(samples, rate, bins):
@@ -65,7 +65,7 @@ def test_lengths_are_foretold():
 
 @pytest.mark.parametrize("size", [0, 1, 199])
 def test_less_than_a_frame_is_refused(size):
-    with pytest.raises(DataError, match=f"has {size} samples, less than the 200"):
+    with pytest.raises(MediaError, match=f"too short .{size} samples; a frame needs 200"):
         Fbank(8000, 20)(np.zeros(size, "f4"))
 
 

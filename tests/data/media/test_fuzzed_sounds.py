@@ -9,8 +9,8 @@ import soundfile
 from fuzzed_sounds import fuzzed_sounds
 
 from uer.data.media.fbank import Fbank, normalized
+from uer.data.media.references import MediaError
 from uer.data.media.sound import SoundReader
-from uer.errors import DataError
 
 READ, FRAMES = SoundReader(16000, max_seconds=5), Fbank(16000, 80)
 
@@ -19,16 +19,16 @@ def test_a_thousand_sounds():
     decoded, reasons = 0, set()
     for content in fuzzed_sounds(1000):
         try:
-            samples = READ(content)
+            samples = READ.decode(content)
             frames = normalized(FRAMES(samples))
-        except DataError as error:
-            reasons.add(str(error).split()[0])
+        except MediaError as error:
+            reasons.add(error.reason)
             continue
         assert samples.dtype == np.float32 and 0 < len(samples) <= 5 * 16000
         assert len(frames) == FRAMES.length(np.array([len(samples)]))[0]
         assert np.isfinite(frames).all()
         decoded += 1
-    assert decoded > 200 and reasons >= {"is", "has", "holds", "lasts"}
+    assert decoded > 200 and len(reasons) >= 6
 
 
 def test_memory_is_bounded_whatever_the_header_promises():
@@ -38,9 +38,9 @@ def test_memory_is_bounded_whatever_the_header_promises():
     long = io.BytesIO()
     soundfile.write(long, np.zeros(1000 * 48000, "i2"), 48000, format="FLAC")
     tracemalloc.start()
-    READ(file.getvalue())
-    with pytest.raises(DataError, match=r"lasts 1000.0 seconds"):
-        READ(long.getvalue())
+    READ.decode(file.getvalue())
+    with pytest.raises(MediaError, match="too long"):
+        READ.decode(long.getvalue())
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 4e6, "at float32 all channels would be 5.8 MB, the long one 192 MB"

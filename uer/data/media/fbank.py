@@ -8,8 +8,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from uer.data.media.references import MediaError
 from uer.data.media.sound import package
-from uer.errors import DataError
 
 _WINDOW, _SHIFT = 0.025, 0.010  # seconds
 _FULL_SCALE = 1 << 15  # Kaldi computes on whole numbers of 16 bits
@@ -41,12 +41,11 @@ class Fbank:
         """[S] samples in -1 … 1 become [F, M] frames.
 
         Raises:
-            DataError: the sound is shorter than a window.
+            MediaError: the sound is shorter than a window.
         """
         if len(samples) < self.window:
-            raise DataError(
-                f"has {len(samples)} samples, less than the {self.window} of a single frame."
-            )
+            detail = f"{len(samples)} samples; a frame needs {self.window}"
+            raise MediaError("too short", detail)
         if self._filters is not None:
             power = _power(samples * _FULL_SCALE, self.window, self.shift)
             return np.log(np.maximum(power @ self._filters, _SILENCE)).astype(np.float32)

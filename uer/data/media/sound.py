@@ -8,31 +8,29 @@ longest sound that is allowed, whatever a file says of itself.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uer.errors import DataError, UserError
+from uer.data.media.references import MediaError, Medium, real_path
+from uer.errors import UserError
 
 _BLOCK = 1 << 16  # values of all channels that are read at once
 _LOUDEST = float(1 << 15)  # floats are meant to lie in -1 … 1; some are whole numbers of 16 bits
+_RICHEST = 96000 * 8 * 8  # bytes of a second
 # Their headers only estimate how many samples follow.
 _ESTIMATED = ("MP3", "MPEG")
 
 
-class Measure(NamedTuple):
-    """What the header of a sound says.
-
-    Args:
-        samples: of each channel.
-        rate: of them in a second.
-        channels: how many there are.
-    """
+class _Measure(NamedTuple):
+    """What the header of a sound says."""
 
     samples: int
     rate: int
@@ -40,18 +38,27 @@ class Measure(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long the sound is."""
         return self.samples / self.rate
 
 
-def measure(content: bytes) -> Measure:
-    """Read the header of a sound.
+def measure(medium: Medium) -> dict[str, int]:
+    """What a data set notes of a sound: its ``samples`` and their ``rate``, from the header alone.
 
     Raises:
-        DataError: this is no sound that libsndfile knows, or an empty one.
+        MediaError: this is no sound that libsndfile knows, or an empty one.
     """
-    with _opened(content) as file:
-        return _measured(file)
+    path = real_path(medium.root, medium.reference.path)
+    if path is None:
+        raise MediaError("outside of the root")
+    try:
+        with Path(path).open("rb") as file:
+            size = medium.reference.size
+            size = size if size >= 0 else os.fstat(file.fileno()).st_size
+            with _opened(_Stretch(file, medium.reference.start, size)) as sound:
+                told = _measured(sound)
+    except OSError as error:
+        raise MediaError("cannot be opened", error.strerror or "") from error
+    return {"samples": told.samples, "rate": told.rate}
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,11 @@ class SoundReader:
     sampling_rate: int
     max_seconds: float
 
-    def __call__(self, content: bytes) -> NDArray[np.float32]:
+    def read(self, medium: Medium) -> NDArray[np.float32]:
+        """As `decode`, for a sound that lies somewhere."""
+        return self.decode(medium.read(self._most_bytes()))
+
+    def decode(self, content: bytes) -> NDArray[np.float32]:
         """Decode a sound.
 
         Args:
@@ -76,17 +87,20 @@ class SoundReader:
             [S] samples; channels are averaged.
 
         Raises:
-            DataError: why it cannot be decoded.
+            MediaError: it cannot be decoded.
             UserError: a package is missing.
         """
-        with _opened(content) as file:
+        with _opened(_Stretch(io.BytesIO(content), 0, len(content))) as file:
             told = _measured(file)
             if told.seconds > self.max_seconds:
-                raise DataError(
-                    f"lasts {told.seconds:.1f} seconds, more than the {self.max_seconds:g} allowed."
-                )
+                detail = f"{told.seconds:.1f} seconds; at most {self.max_seconds:g}"
+                raise MediaError("too long", detail)
             samples = _mono(file, told)
         return resample(samples, told.rate, self.sampling_rate)
+
+    def _most_bytes(self) -> int:
+        """A generous bound: surround sound in double precision, and pictures of the cover."""
+        return int(self.max_seconds * _RICHEST) + (16 << 20)
 
     def length(self, samples: NDArray[np.int64], rates: NDArray[np.int64]) -> NDArray[np.int64]:
         """[N] samples that come out, for files of so many samples of so many a second."""
@@ -120,46 +134,70 @@ def package(name: str) -> ModuleType:
         ) from error
 
 
-class _Bytes(io.BytesIO):
-    """Bytes in which nobody gets before the start, wherever a damaged header sends them."""
+class _Stretch:
+    """A stretch of a file, as libsndfile reads it.
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go to a place, or to the start where it lies before it."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: len(self.getbuffer())}
-        return super().seek(max(0, base[whence] + offset))
+    Nobody gets out of it, wherever a damaged header sends them.
+
+    Args:
+        file: holds it.
+        start: its first byte there.
+        size: its bytes.
+    """
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._file, self._start, self._size, self._at = file, start, size, 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = min(max(0, base + offset), self._size)
+        return self._at
+
+    def tell(self) -> int:
+        """The present place."""
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        left = self._size - self._at
+        self._file.seek(self._start + self._at)
+        content = self._file.read(left if size < 0 else min(size, left))
+        self._at += len(content)
+        return content
 
 
 @contextmanager
-def _opened(content: bytes) -> Iterator[Any]:
-    """The sound in some bytes; what libsndfile says about it becomes our error."""
+def _opened(stretch: _Stretch) -> Iterator[Any]:
+    """The sound in a stretch; what libsndfile says about it becomes our error."""
     soundfile = package("soundfile")
     try:
-        with soundfile.SoundFile(_Bytes(content)) as file:
+        with soundfile.SoundFile(stretch) as file:
             yield file
     except soundfile.LibsndfileError as error:
-        reason = error.error_string.strip().removeprefix("Error : ").rstrip(".")
-        raise DataError(f"is no sound that can be read ({reason}).") from error
+        detail = error.error_string.strip().removeprefix("Error : ").rstrip(".")
+        raise MediaError("no sound that can be read", detail) from error
 
 
-def _measured(file: Any) -> Measure:
+def _measured(file: Any) -> _Measure:
     if file.frames <= 0 or file.samplerate <= 0:
-        raise DataError("holds no samples.")
-    return Measure(file.frames, file.samplerate, file.channels)
+        raise MediaError("no samples")
+    return _Measure(file.frames, file.samplerate, file.channels)
 
 
-def _mono(file: Any, told: Measure) -> NDArray[np.float32]:
+def _mono(file: Any, told: _Measure) -> NDArray[np.float32]:
     """[S] all samples, averaged over channels."""
     read = []
     size = max(1, _BLOCK // told.channels)
     for block in file.blocks(size, frames=told.samples, dtype="float32", always_2d=True):
         if not np.isfinite(block).all():
-            raise DataError("has samples that are no numbers.")
+            raise MediaError("samples that are no numbers")
         if (loudest := np.abs(block).max(initial=0)) > _LOUDEST:
-            raise DataError(f"has samples of up to {loudest:.3g}, where 1 is full scale.")
+            raise MediaError("samples beyond all scales", f"up to {loudest:.3g}")
         read.append(block.mean(axis=1))
     samples = np.concatenate(read) if read else np.zeros(0, np.float32)
     if len(samples) < told.samples and file.format not in _ESTIMATED:
-        raise DataError(f"is cut off after {len(samples):,} of {told.samples:,} samples.")
+        raise MediaError("truncated", f"{len(samples):,} of {told.samples:,} samples")
     if not len(samples):
-        raise DataError("holds no samples.")
+        raise MediaError("no samples")
     return samples
