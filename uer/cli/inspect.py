@@ -177,7 +177,7 @@ def _text(recipe: Recipe, facts: Mapping[str, Any], batch_size: int, packable: b
         processor,
         batch_size=batch_size,
         seq_length=processor.seq_length,
-        packing="documents" if packable else "off",
+        packing="documents" if packable and processor.packable else "off",
         seed=0,
     )
     return stream.next()

@@ -116,6 +116,11 @@ class MediaProcessor(Processor):
         )
         return Read(prepared, numbers, unread)
 
+    def report(self, instances: Instances, store: TokenStore) -> dict[str, float]:
+        """See `Processor.report`; of tokens only where there are any."""
+        found = super().report(instances, store)
+        return found if store.sides else {"instances": found["instances"]}
+
     def _candidates(
         self, wanted: int, size: int, unread: list[Unread], ordered: bool
     ) -> Iterator[int]:
