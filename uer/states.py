@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from uer.glossary import MaskKind
+from uer.grid import Grid
 from uer.masks import AttentionMask, Side
 
 
@@ -33,6 +34,7 @@ class States:
         length: [D] tokens of each document, or None: whole rows.
         indexed: the stretch in which label indices count (the patches behind a class token, the
             text beside an image), or None: the whole sequence.
+        grid: how patches lie in the image, where the sequence is one; positions count its tokens.
         parts: named stretches of the sequence (``{"text": slice(0, 20), "image": …}``).
         extras: what a target asked for beside the last hidden vectors, by name.
         streams: all streams where there are several; everything else is that of the first.
@@ -49,6 +51,7 @@ class States:
     first: torch.Tensor | None = None
     length: torch.Tensor | None = None
     indexed: slice | None = None
+    grid: Grid | None = None
     parts: Mapping[str, slice] = field(default_factory=dict)
     extras: Mapping[str, torch.Tensor] = field(default_factory=dict)
     streams: tuple[States, ...] = ()
@@ -73,7 +76,9 @@ class States:
     def side(self) -> Side:
         """What attention masks need to know."""
         batch, length = self.hidden.shape[:2]
-        return Side((batch, length), self.position, self.validity, self.document, self.prefix)
+        return Side(
+            (batch, length), self.position, self.validity, self.document, self.prefix, self.grid
+        )
 
     def self_mask(self, kind: MaskKind) -> AttentionMask:
         """The mask of self-attention over these states."""

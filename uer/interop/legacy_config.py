@@ -54,8 +54,11 @@ _DROPPED_IN_STREAMS = {"vocab_size": "the tokenizer knows how many tokens there 
 _SENSES = {
     "embedding": (embeddings, ("patch", "word_patch", "masked_patch", "speech")),
     "data_processor": (processors, ("vit", "vilt", "clip", "s2t", "beit", "dalle")),
-    "tokenizer": (tokenizers, ("image", "text_image", "virtual", "vqgan", "multimodal")),
+    "tokenizer": (tokenizers, ("text_image", "multimodal")),
 }
+
+# Embeddings that read images; the map of their patches has no bias there.
+_PATCHES = {"patch", "word_patch", "masked_patch"}
 
 # Their norm where it is built without asking the configuration.
 _FIXED_NORM = {"legacy": {"layernorm_eps": 1e-6}}
@@ -83,7 +86,7 @@ def translate(
     for name in STREAMS:
         if isinstance(ours.get(name), Mapping):
             ours[name] = _renamed(ours[name], _DROPPED | _DROPPED_IN_STREAMS, notes)
-    notes += _pieces_in_bert(ours) + _spans_of_processors(ours)
+    notes += _tokens_of_images(ours) + _pieces_in_bert(ours) + _spans_of_processors(ours)
     _require_known(ours)
     _hoist_pooling(ours)
     if theirs or dialect == "legacy":
@@ -116,6 +119,13 @@ def _renamed(
     if "projection" in ours and not ours.pop("projection"):
         ours.pop("feature_size", None)
     return ours
+
+
+def _tokens_of_images(config: dict[str, Any]) -> list[str]:
+    """Where there are only images there is no tokenizer, or it is a model of its own."""
+    if config.get("tokenizer") not in ("virtual", "image", "vqgan"):
+        return []
+    return [f"tokenizer {config.pop('tokenizer')} is ignored: images need none."]
 
 
 def _pieces_in_bert(config: dict[str, Any]) -> list[str]:
@@ -201,6 +211,9 @@ def _as_trained(config: dict[str, Any], notes: list[str]) -> None:
         _part_as_trained(section, notes)
         _norms_as_trained(section, {**config, **section})
     config.pop("scale_tied_output", None)
+    if config.get("label_smoothing") and "lm" in _names(config.get("target")):
+        targets = config["target"] if isinstance(config["target"], list) else [config["target"]]
+        config["target"] = [_smoothed_as_trained(entry) for entry in targets]
     for key in ("pooling", "pooling_1"):
         if config.get(key) in ("mean", "last"):
             config[key] = f"legacy_{config[key]}"
@@ -215,10 +228,20 @@ def _as_trained(config: dict[str, Any], notes: list[str]) -> None:
             config["encoder_attention"] = config.pop("attention")
 
 
+def _smoothed_as_trained(entry: Any) -> Any:
+    """A language model that smooths as theirs; other targets as they are."""
+    if _name(entry) != "lm":
+        return entry
+    keys = entry["lm"] if isinstance(entry, Mapping) else {}
+    return {"legacy_lm": {"name": "lm", **(keys or {})}}
+
+
 def _part_as_trained(section: dict[str, Any], notes: list[str]) -> None:
     """Parts whose arithmetic is their own."""
     for key in ("position_offset", "segments_num"):
         section.pop(key, None)  # their tables have neither unused rows nor another number
+    if _PATCHES & set(_names(section.get("embedding"))):
+        section["patch_bias"] = False
     position = section.get("position")
     if position == "alibi":
         del section["position"]
@@ -233,10 +256,18 @@ def _part_as_trained(section: dict[str, Any], notes: list[str]) -> None:
                 "legacy_sinusoidalpos" if _name(entry) == "sinusoidalpos" else entry
                 for entry in section[key]
             ]
-    if any(
-        "legacy_sinusoidalpos" in _names(section.get(k)) for k in ("embedding", "tgt_embedding")
-    ):
+    _sound_as_trained(section)
+
+
+def _sound_as_trained(section: dict[str, Any]) -> None:
+    """Where speech is read, sines precede cosines on both sides; only s2t has gates."""
+    parts = {name for key in ("embedding", "tgt_embedding") for name in _names(section.get(key))}
+    if "legacy_sinusoidalpos" in parts:
         section.pop("sinusoids", None)
+        if "speech" in parts:
+            section["sinusoids"] = "halves"
+    if "speech" in parts and section.get("data_processor", "s2t") != "s2t":
+        section["conv_act"] = "gelu"
 
 
 def _norms_as_trained(section: dict[str, Any], seen: Mapping[str, Any]) -> None:
