@@ -69,6 +69,7 @@ Factorized = Annotated[
 
 # Sound
 AudioFeatureSize = Annotated[int, "filter banks of an acoustic frame"]
+SpectrogramPatch = Annotated[list[int], "[frames, filter banks] of a patch"]
 ConvChannels = Annotated[list[int], "channels that each convolution of the front end makes"]
 ConvKernelSizes = Annotated[list[int], "frames or samples that each convolution reads at once"]
 ConvStrides = Annotated[list[int] | None, "steps of each convolution; by default the front end's"]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from uer.batch import Batch
 from uer.components import Embedding
 from uer.errors import ConfigError
-from uer.glossary import AudioFeatureSize, EmbSize
+from uer.glossary import AudioFeatureSize, EmbSize, SpectrogramPatch
 from uer.layers.linear import INITIAL_STD, Linear
 from uer.layers.masked import MaskVector
 from uer.layers.subsampling import frames_after, require_length, validity_of
@@ -38,7 +38,7 @@ class SpectrogramEmbedding(Embedding):
         *,
         emb_size: EmbSize,
         audio_feature_size: AudioFeatureSize = 80,
-        spectrogram_patch: Annotated[list[int], "[frames, filter banks] of a patch"] = (16, 16),  # type: ignore[assignment]
+        spectrogram_patch: SpectrogramPatch = (16, 16),  # type: ignore[assignment]
         spectrogram_strides: Annotated[
             list[int] | None, "[frames, filter banks] from patch to patch; by default no overlap"
         ] = None,
