@@ -1,5 +1,7 @@
 """Families that read sound: transformers' model → ours → transformers, on tiny random weights."""
 
+import json
+
 import pytest
 import torch
 import transformers as hf
@@ -206,6 +208,18 @@ def test_kernels_written_before_torch_had_parametrizations(tmp_path):
     assert not (report.missing or report.mismatched or report.unexpected)
     kernel = theirs.encoder.pos_conv_embed.conv.parametrizations.weight.original1
     assert torch.equal(ours.embedding.parts["convpos"].direction, kernel)
+
+
+def test_a_tokenizer_of_another_kind_is_left_out_with_a_sentence(tmp_path):
+    hf.Wav2Vec2Model(hf.Wav2Vec2Config(**WAVE)).save_pretrained(tmp_path)
+    settings = {"tokenizer_class": "Wav2Vec2CTCTokenizer"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "vocab.json").write_text('{"<pad>": 0, "A": 1}')
+    folder = HuggingFaceFolder(tmp_path)
+    assert not folder.has_tokenizer()
+    assert folder.notes() == [
+        "its tokenizer (Wav2Vec2CTCTokenizer) has no counterpart here and is left out."
+    ]
 
 
 def test_the_effective_kernel_is_theirs():
