@@ -64,7 +64,7 @@ CASES = {
     "s2t-lm": ("Speech2TextForConditionalGeneration", S2T),
     "s2t-three": (
         "Speech2TextForConditionalGeneration",
-        {**S2T, "num_conv_layers": 3, "conv_kernel_sizes": [5, 3, 3], "hidden_act": "gelu"},
+        {**S2T, "num_conv_layers": 3, "conv_kernel_sizes": [5, 3, 3]},
     ),
     "s2t-untied": (
         "Speech2TextForConditionalGeneration",
@@ -152,6 +152,7 @@ def test_the_loss_of_pre_training(case):
     if name != "wav2vec2-pretraining":
         return
     fields, asked, _ = sides(theirs)
+    torch.manual_seed(0)
     with torch.no_grad():
         states = ours.states(Batch(fields))
     masked = torch.zeros(states.hidden.shape[:2], dtype=torch.bool)
