@@ -19,7 +19,7 @@ from uer.tokenizers.base import Tokenizer
 
 CONFIG = "config.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
-_FOREIGN_TOKENIZERS = ("Speech2TextTokenizer", "Wav2Vec2CTCTokenizer")
+_FOREIGN_TOKENIZERS = ("Speech2TextTokenizer",)
 _WORDS = ("embedding.parts.word.weight", "tgt_embedding.parts.word.weight")
 
 
