@@ -32,7 +32,7 @@ from uer.training.loading import LoadReport, fill, match, require_body
 from uer.training.state import Contents
 
 Kind = Literal["uer", "huggingface", "legacy"]
-_WORDS = re.compile(r"embedding\.(streams\.0\.)?(parts\.word\.)?weight")
+_WORDS = re.compile(r"(tgt_)?embedding\.(streams\.0\.)?(parts\.word\.)?weight")
 
 
 @dataclass(frozen=True)
@@ -194,12 +194,17 @@ def _legacy(
         )
     recipe = read_recipe(config_path, overrides, dialect="legacy")
     found = read_legacy(path)
-    facts: dict[str, Any] = {}
-    facts |= _rows(found)
+    facts = _vocabulary(found)
     if "targets.cls.output.weight" in found:
         facts["labels_num"] = found["targets.cls.output.weight"].shape[0]
     config = {**recipe.config, "facts": {**recipe.facts, **facts}}
     return _matched("legacy", config, found, tokenizer, path, tuple(recipe.notes))
+
+
+def _vocabulary(found: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """How many tokens the first word table has rows for; a model that hears has one target side."""
+    names = sorted(filter(_WORDS.fullmatch, found), key=lambda name: name.startswith("tgt_"))
+    return {"vocab_size": found[names[0]].shape[0]} if names else {}
 
 
 def _matched(
@@ -212,7 +217,7 @@ def _matched(
 ) -> Checkpoint:
     """Compare the weights with the configuration, without allocating the model."""
     recipe = read_recipe(config)
-    known = _rows(found)
+    known = _vocabulary(found)
     tokens = {} if tokenizer is None else tokenizer.facts()
     facts = {**tokens, **known, **recipe.facts}
     with torch.device("meta"):
@@ -220,12 +225,6 @@ def _matched(
     report, weights = match(model, found, path)
     require_body(path, report, partly=False)
     return Checkpoint(kind, recipe.config, weights, tokenizer, report, facts, notes)
-
-
-def _rows(found: Mapping[str, torch.Tensor]) -> dict[str, int]:
-    """The fact how many tokens the word table has rows for."""
-    words = [tensor for name, tensor in found.items() if _WORDS.fullmatch(name)]
-    return {"vocab_size": words[0].shape[0]} if words else {}
 
 
 def with_tables(

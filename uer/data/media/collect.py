@@ -20,10 +20,11 @@ from uer.data.media.folders import class_names, read_folder, read_shard
 from uer.data.media.references import MediaError, Medium, Reference, Unread, real_path
 from uer.data.media.report import MediaReport
 from uer.data.media.rows import MEDIA, Row, read_jsonl, read_parquet, read_tsv, reference_of
+from uer.data.media.sound import measure as measure_sound
 from uer.errors import DataError
 
 # What is noted of every medium of a kind, as columns ``<kind>_<name>``; reads its header.
-MEASURES: dict[str, Callable[[Medium], dict[str, int]]] = {}
+MEASURES: dict[str, Callable[[Medium], dict[str, int]]] = {"sound": measure_sound}
 
 _ROWS = 2048  # of a piece of work
 _READERS: dict[str, Callable[[Path, Sequence[str]], Iterator[Row]]] = {

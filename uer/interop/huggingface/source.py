@@ -19,7 +19,8 @@ from uer.tokenizers.base import Tokenizer
 
 CONFIG = "config.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
-_WORDS = "embedding.parts.word.weight"
+_FOREIGN_TOKENIZERS = ("Speech2TextTokenizer",)
+_WORDS = ("embedding.parts.word.weight", "tgt_embedding.parts.word.weight")
 
 
 class HuggingFaceFolder:
@@ -80,9 +81,10 @@ class HuggingFaceFolder:
         return table.ours(self.weights, without=_other_heads(targets))
 
     def has_tokenizer(self) -> bool:
-        """There are files of a tokenizer."""
-        return any((self.path / name).is_file() for name in _TOKENIZER) or any(
-            self.path.glob("*.model")
+        """There are files of a tokenizer, of a kind that is known here."""
+        return self._foreign_tokenizer() is None and (
+            any((self.path / name).is_file() for name in _TOKENIZER)
+            or any(self.path.glob("*.model"))
         )
 
     def tokenizer(self) -> Tokenizer:
@@ -96,6 +98,8 @@ class HuggingFaceFolder:
     def notes(self) -> list[str]:
         """A sentence about what is left out."""
         found = []
+        if (kind := self._foreign_tokenizer()) is not None:
+            found.append(f"its tokenizer ({kind}) has no counterpart here and is left out.")
         if self.theirs.get("problem_type") not in (None, "single_label_classification"):
             found.append(
                 f"problem_type: {self.theirs['problem_type']!r} has no counterpart here and is "
@@ -110,10 +114,20 @@ class HuggingFaceFolder:
             f"{known}.",
         ]
 
+    def _foreign_tokenizer(self) -> str | None:
+        """The kind of its tokenizer where it maps ids in a way that we do not have."""
+        path = self.path / "tokenizer_config.json"
+        if (self.path / "tokenizer.json").is_file() or not path.is_file():
+            return None
+        kind = read_json(path).get("tokenizer_class")
+        return kind if kind in _FOREIGN_TOKENIZERS else None
+
     def _facts(self) -> dict[str, Any]:
-        words = self.tensors(self.targets).get(_WORDS)
+        tensors = self.tensors(self.targets)
+        words = next((tensors[name] for name in _WORDS if name in tensors), None)
         size = self.theirs.get("vocab_size") if words is None else words.shape[0]
-        facts = {"vocab_size": size} if self.family.reads_text else {}
+        speaks = self.family.reads_text or "ctc" in self.targets
+        facts = {"vocab_size": size} if speaks else {}
         return facts | {"labels_num": _classes(self.theirs)} if "cls" in self.targets else facts
 
 
