@@ -143,9 +143,12 @@ class Decoder(Part, ABC):
     Attributes:
         output_size: H, width of the states.
         packable: as for encoders.
+        reads_target: there is a target side, with an embedding of its own; False: the memory is all
+            that it reads.
     """
 
     packable: ClassVar[bool] = False
+    reads_target: ClassVar[bool] = True
     output_size: int
 
     @abstractmethod
@@ -153,7 +156,7 @@ class Decoder(Part, ABC):
         """Decode.
 
         Args:
-            states: target side, hidden [B, T, input_size].
+            states: target side, hidden [B, T, input_size]; None where it reads none.
             memory: encoder's result, hidden [B, L, memory_size].
 
         Returns:

@@ -55,7 +55,7 @@ def their_target(ours):
         theirs.quantizer.codevectors.copy_(ours.quantizer.codebooks.flatten(0, 1)[None])
     theirs.quantizer.weight_proj.load_state_dict(ours.quantizer.scores.state_dict())
     theirs.project_q.load_state_dict(ours.codes_projection.state_dict())
-    theirs.project_hid.load_state_dict(ours.states_projection.state_dict())
+    theirs.project_hid.load_state_dict(ours.output.state_dict())
     return theirs
 
 

@@ -247,7 +247,7 @@ def known_facts(
     """
     if not tokenizers:
         return {**recipe.facts, **labels}
-    decodes = recipe.model.parts.get("decoder") is not None
+    decodes = recipe.model.parts.get("tgt_embedding") is not None
     source = tokenizers["src"]
     told = side_facts(source, tokenizers.get("tgt"), decodes=decodes)
     facts = {**told, **recipe.facts, **labels}

@@ -66,6 +66,9 @@ class TransformerEncoder(Encoder):
         first_layernorm: Annotated[
             bool, "the first layer normalises its input; False: the embedding's norm serves it"
         ] = True,
+        last_layernorm: Annotated[
+            bool, "with norms before the blocks, one stands behind the last layer"
+        ] = True,
         output_dropout: Annotated[float, "dropout rate of the stack's result"] = 0.0,
         factorized_embedding_parameterization: Factorized = None,
     ) -> None:
@@ -77,7 +80,9 @@ class TransformerEncoder(Encoder):
         self.projection = Linear(input_size, hidden_size) if factorized else None
         self.mask: MaskKind = mask
         made = 1 if parameter_sharing else layers_num
-        self.layers = nn.ModuleList(layer() for _ in range(made))
+        self.layers = nn.ModuleList(
+            layer.given(depth=number / max(made - 1, 1))() for number in range(made)
+        )
         self.rounds = layers_num if parameter_sharing else 1
         self.window = attention_window
         self.global_every = _checked(attention_window, global_attention_every, parameter_sharing)
@@ -87,7 +92,7 @@ class TransformerEncoder(Encoder):
         pre = layernorm_positioning == "pre"
         if pre and not first_layernorm:
             self.layers[0].attention_norm = nn.Identity()
-        self.norm = layernorm(size=hidden_size) if pre else None
+        self.norm = layernorm(size=hidden_size) if pre and last_layernorm else None
         self.dropout = Dropout(output_dropout)
 
     def forward(self, states: States) -> States:

@@ -70,7 +70,7 @@ class Wav2Vec2(Target):
             temperature=gumbel_temperature,
         )
         self.codes_projection = Linear(code_size, contrast_size)
-        self.states_projection = Linear(input_size, contrast_size)
+        self.output = Linear(input_size, contrast_size)
         self.dropout = Dropout(quantizer_dropout)
         self.temperature = contrast_temperature
         self._cooling = (gumbel_temperature, gumbel_decay, gumbel_least)
@@ -89,7 +89,7 @@ class Wav2Vec2(Target):
         quantized = self.quantizer(self.dropout(features).flatten(0, 1))
         codes = self.codes_projection(quantized.vectors.to(features.dtype))
         logits = self.logits(
-            self.states_projection(states.hidden),
+            self.output(states.hidden),
             codes.view(*features.shape[:2], -1),
             index,
             batch[f"labels.{self.name}.negative_index"],

@@ -64,6 +64,8 @@ class Family(ABC):
         prefix: what the names of the body begin with in models with heads.
         ignored: names of tensors that hold nothing learnt.
         aliases: other names of keys of theirs, which transformers reads too.
+        classifier: what our configuration of its classifier says besides.
+        reads_text: its models have a vocabulary, whatever their heads are.
     """
 
     parts: ClassVar[Config]
@@ -74,6 +76,8 @@ class Family(ABC):
     prefix: ClassVar[str] = ""
     ignored: ClassVar[Sequence[str]] = ()
     aliases: ClassVar[Mapping[str, str]] = {}
+    classifier: ClassVar[Config] = {"task": "classifier", "data_processor": "cls"}
+    reads_text: ClassVar[bool] = True
 
     @property
     def model_type(self) -> str:

@@ -105,9 +105,9 @@ def export(
 def _facts(weights: Tensors) -> dict[str, Any]:
     """What the data had told the model, read off the weights."""
     words = {
-        "embedding.vocab_size": r"embedding\.(parts\.word\.)?weight",
+        "embedding.vocab_size": r"embedding\.(text\.)?(parts\.word\.)?weight",
         "tgt_embedding.vocab_size": r"tgt_embedding\.((parts\.)?word\.)?weight",
-        "target.vocab_size": r"targets.(mlm|lm|ngram).output.weight",
+        "target.vocab_size": r"targets.(mlm|lm|ngram|ctc).output.weight",
         "labels_num": "targets.cls.output.weight",
     }
     return {
@@ -130,10 +130,11 @@ def _as_family(family: Family, values: Config, weights: Tensors, targets: list[s
         raise _OtherTargetsError([f"it has no model with the targets {', '.join(targets)}"])
     theirs = family.theirs(values)
     translated = table_of(family, theirs, targets).theirs(weights)
+    sizes = [size for name, size in _facts(weights).items() if name.endswith("vocab_size")]
     config = {
         "architectures": [architecture],
         "model_type": family.model_type,
-        "vocab_size": _facts(weights)["embedding.vocab_size"],
+        **({"vocab_size": sizes[0]} if sizes else {}),
         **theirs,
     }
     if "cls" in targets:
