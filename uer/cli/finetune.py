@@ -14,6 +14,7 @@ from uer.cli.loading import Loading, reads_text
 from uer.cli.pretrain import build_model, known_facts, writers
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.config import dump_yaml
+from uer.data.formats import FORMATS
 from uer.data.loader import Loader
 from uer.data.store import Store
 from uer.data.stream import BucketStream, Stream
@@ -92,6 +93,7 @@ def finetune(
     made = None
     if reads_text(job.processor):
         made = choose_tokenizer(tokenizer, special_tokens_path, described, pretrained_model_path)
+        job.tokenizer = made
     train = job.read(train_path, {}, labelled=True)
     labels = job.facts(train)
     facts = known_facts({"src": made} if made else {}, recipe, labels)
@@ -147,10 +149,12 @@ def plan_task(name: str, overrides: Mapping[str, Any]) -> tuple[Task, dict[str, 
     """The task and the keys that it does not ask for."""
     planner = Planner({**overrides, "task": name})
     plan = planner.choice("task", Task)
-    rest = {key: value for key, value in overrides.items() if key not in planner.asked()}
-    planner.finish(also_known=rest)
+    own = planner.asked()
+    planner.finish(also_known=overrides.keys() - own)
     assert plan is not None
-    return plan.build(), rest
+    job = plan.build()
+    own -= set(job.passes_on)
+    return job, {key: value for key, value in overrides.items() if key not in own}
 
 
 def task_recipe(
@@ -163,6 +167,7 @@ def task_recipe(
         # There is nothing for a decoder to read; the encoder is fine-tuned alone.
         kept = {key: kept[key] for key in kept if key not in _OF_DECODER}
     body = body_keys(kept, task.target)
+    body |= _how_media_are_read(kept, task.processor)
     body |= {"target": [task.target], "data_processor": task.processor}
     if "vocab_size" in base.facts:
         body["facts"] = {"vocab_size": base.facts["vocab_size"]}
@@ -171,6 +176,15 @@ def task_recipe(
     for note in base.notes:
         _log.info(note)
     return read_recipe(body, overrides)
+
+
+def _how_media_are_read(config: Mapping[str, Any], processor: str) -> dict[str, Any]:
+    """The keys of a configuration that say how the model's images or sounds are read."""
+    if not FORMATS[processors.get(processor).corpus].fields:
+        return {}
+    planner = Planner({**config, "data_processor": processor})
+    planner.choice("data_processor", Processor)
+    return {key: config[key] for key in config if key in planner.asked()}
 
 
 def make_store(tokenizer: Tokenizer | None, examples: Examples) -> Store:

@@ -108,7 +108,7 @@ class Loader:
         """See `Stream.numbered`."""
         for made in self._pool.map(map(_in_numbers, self.stream.shares())):
             self.media_report.add(made.unread)
-            yield made
+            yield self.stream.by_document(made)
 
     def count(self, epochs: int) -> int:
         """See `Stream.count`."""
