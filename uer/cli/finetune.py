@@ -163,6 +163,8 @@ def task_recipe(
         # There is nothing for a decoder to read; the encoder is fine-tuned alone.
         kept = {key: kept[key] for key in kept if key not in _OF_DECODER}
     body = body_keys(kept, task.target)
+    if not reads_text(task.processor):
+        body |= _of_media(kept, task.processor)
     body |= {"target": [task.target], "data_processor": task.processor}
     if "vocab_size" in base.facts:
         body["facts"] = {"vocab_size": base.facts["vocab_size"]}
@@ -171,6 +173,13 @@ def task_recipe(
     for note in base.notes:
         _log.info(note)
     return read_recipe(body, overrides)
+
+
+def _of_media(config: Mapping[str, Any], processor: str) -> dict[str, Any]:
+    """How the model was shown its images or sounds in pre-training, so it sees them again."""
+    planner = Planner({**config, "data_processor": processor})
+    planner.choice("data_processor", Processor)
+    return {key: config[key] for key in config if key in planner.asked()}
 
 
 def make_store(tokenizer: Tokenizer | None, examples: Examples) -> Store:
