@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import imports, pretrain
+from benchmarks import images, imports, pretrain
 
-BENCHMARKS = {"pretrain": pretrain.main, "imports": imports.main}
+BENCHMARKS = {"pretrain": pretrain.main, "imports": imports.main, "images": images.main}
 
 
 def main() -> int:

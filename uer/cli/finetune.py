@@ -167,7 +167,8 @@ def task_recipe(
         # There is nothing for a decoder to read; the encoder is fine-tuned alone.
         kept = {key: kept[key] for key in kept if key not in _OF_DECODER}
     body = body_keys(kept, task.target)
-    body |= _how_media_are_read(kept, task.processor)
+    if FORMATS[processors.get(task.processor).corpus].fields:
+        body |= _of_media(kept, task.processor)
     body |= {"target": [task.target], "data_processor": task.processor}
     if "vocab_size" in base.facts:
         body["facts"] = {"vocab_size": base.facts["vocab_size"]}
@@ -178,10 +179,8 @@ def task_recipe(
     return read_recipe(body, overrides)
 
 
-def _how_media_are_read(config: Mapping[str, Any], processor: str) -> dict[str, Any]:
-    """The keys of a configuration that say how the model's images or sounds are read."""
-    if not FORMATS[processors.get(processor).corpus].fields:
-        return {}
+def _of_media(config: Mapping[str, Any], processor: str) -> dict[str, Any]:
+    """How the model was shown its images or sounds in pre-training, so it sees them again."""
     planner = Planner({**config, "data_processor": processor})
     planner.choice("data_processor", Processor)
     return {key: config[key] for key in config if key in planner.asked()}

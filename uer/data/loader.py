@@ -122,6 +122,15 @@ class Loader:
         """See `Stream.report`."""
         return self.stream.report()
 
+    def pids(self) -> list[int]:
+        """The workers' process numbers; none before the first batch."""
+        return self._pool.pids()
+
+    def close(self) -> None:
+        """End the workers."""
+        self._batches = None
+        self._pool.close()
+
     def _dealing(self) -> Iterator[Work]:
         """What the next batches are made of, and behind each where the stream stands then."""
         while True:
