@@ -110,6 +110,8 @@ def test_masked_frames_are_one_vector_and_features_stay():
     assert torch.equal(states.hidden[masked], made.mask.weight.expand(3, -1))
     assert torch.equal(states.hidden[~masked], plain.hidden[~masked])
     assert torch.equal(states.extras["features"], plain.extras["features"])
+    short = made(Batch({"wave": samples, "length": torch.tensor([60, 2])}), None)
+    assert short.length.tolist() == [9, 1]  # attention looks at something
     with pytest.raises(DataError, match="same patch, kernel and stride sizes"):
         made(Batch({"wave": samples, "masked": masked[:, 1:]}), None)
     with pytest.raises(DataError, match="mask_vector: true"):

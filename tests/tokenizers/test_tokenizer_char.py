@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from uer.errors import UserError
+from uer.tokenizers.base import load
 from uer.tokenizers.char import CharTokenizer
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -39,3 +41,15 @@ def test_equals_the_plain_rule(tokenizer, batch):
 
 def test_decode_puts_characters_together(tokenizer):
     assert tokenizer.decode(tokenizer.encode("中国aA")) == "中国aA"
+
+
+def test_another_token_stands_for_a_blank(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join([*SPECIALS, *"ab|"]), encoding="utf-8")
+    spelt = CharTokenizer(vocab_path=str(path), word_delimiter="|")
+    assert spelt.tokens(spelt.encode(" a b\n")) == ["a", "|", "b"]
+    assert spelt.decode(spelt.encode("ab ba")) == "ab ba"
+    spelt.save(tmp_path / "saved")
+    assert load(tmp_path / "saved").encode("a b").tolist() == spelt.encode("a b").tolist()
+    with pytest.raises(UserError, match="lacks the word_delimiter '_'; name a token of it"):
+        CharTokenizer(vocab_path=str(path), word_delimiter="_")

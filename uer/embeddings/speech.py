@@ -92,7 +92,8 @@ class SpeechEmbedding(Embedding):
         """Embed ``frames`` [B, F, M].
 
         Returns:
-            States with hidden [B, L, E], L frames after the convolutions.
+            States with hidden [B, L, E], L frames after the convolutions; a row that is too short
+            counts one.
 
         Raises:
             DataError: no row is long enough for one frame.
@@ -105,7 +106,7 @@ class SpeechEmbedding(Embedding):
             hidden = hidden * self.scale
         if length is None:
             return States(hidden=hidden)
-        length = frames_after(length, self.kernel_sizes, self.strides, True)
+        length = frames_after(length, self.kernel_sizes, self.strides, True).clamp(min=1)
         return States(hidden=hidden, validity=validity_of(length, hidden.shape[1]), length=length)
 
     def convolved(self, frames: torch.Tensor) -> torch.Tensor:

@@ -93,7 +93,8 @@ class WaveEmbedding(Embedding):
         """Embed ``wave`` [B, S].
 
         Returns:
-            States with hidden [B, L, E], L frames behind the convolutions, and the extras.
+            States with hidden [B, L, E], L frames behind the convolutions, and the extras; a row
+            that is too short counts one frame.
 
         Raises:
             DataError: no row is long enough for one frame, or ``masked`` counts other frames.
@@ -106,7 +107,7 @@ class WaveEmbedding(Embedding):
             features.register_hook(lambda gradient: gradient * self._gradient_scale)
         validity = None
         if length is not None:
-            length = frames_after(length, self.kernel_sizes, self.strides, False)
+            length = frames_after(length, self.kernel_sizes, self.strides, False).clamp(min=1)
             validity = validity_of(length, features.shape[1])
         penalty = _mean_square(features, validity)
         normed = features if self.feature_norm is None else self.feature_norm(features)

@@ -33,13 +33,16 @@ def vocabulary_file(vocabulary: Iterable[str]) -> File:
 def read_vocabulary(path: str | Path) -> list[str]:
     """Tokens of a vocabulary file, in the order of their ids.
 
-    A token is the first field of its line, as in the predecessors' vocabularies with counts behind
-    the token. Fields end at a blank, tab or carriage return only: other white space (U+2028 in
-    Google's Chinese vocabulary) is a token.
+    A file ``….json`` is a map of tokens to ids. In others a token is the first field of its line,
+    as in the predecessors' vocabularies with counts behind the token. Fields end at a blank, tab or
+    carriage return only: other white space (U+2028 in Google's Chinese vocabulary) is a token.
 
     Raises:
-        DataError: the file cannot be read, is not UTF-8, or has an empty or repeated line.
+        DataError: the file cannot be read, is not UTF-8, has an empty or repeated line, or is no
+            map of tokens to ids from 0.
     """
+    if Path(path).suffix == ".json":
+        return _read_ids(path)
     content = read_utf8(Path(path)).removesuffix("\n")
     if not content:
         raise DataError("the vocabulary is empty.", path)
@@ -53,6 +56,17 @@ def read_vocabulary(path: str | Path) -> list[str]:
             raise DataError(f"the token {token!r} stands in line {earlier} already.", path, number)
         seen[token] = number
     return list(seen)
+
+
+def _read_ids(path: str | Path) -> list[str]:
+    """Tokens of a map of tokens to ids."""
+    stored: Any = read_json(path)
+    numbers = list(stored.values()) if isinstance(stored, dict) else []
+    if not numbers or not all(type(number) is int for number in numbers):
+        raise DataError('expected a map of tokens to ids, as {"the": 0}.', path)
+    if sorted(numbers) != list(range(len(numbers))):
+        raise DataError(f"the ids of its {len(numbers)} tokens are not 0, 1, 2, …", path)
+    return sorted(stored, key=stored.__getitem__)
 
 
 def read_special_tokens(path: str | Path) -> dict[str, str | None]:

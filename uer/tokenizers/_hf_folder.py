@@ -41,7 +41,8 @@ def read(folder: Path, special_tokens: dict[str, str | None] | None) -> Tokenize
     """The tokenizer of a folder without ``tokenizer.json``.
 
     Args:
-        folder: holds ``vocab.txt``, or ``vocab.json`` and ``merges.txt``, or one ``*.model``.
+        folder: holds ``vocab.txt``, or ``vocab.json`` and ``merges.txt``, or one ``*.model``, or
+            the ``vocab.json`` of wav2vec 2.0.
         special_tokens: laid over those of the folder.
 
     Raises:
@@ -55,6 +56,11 @@ def read(folder: Path, special_tokens: dict[str, str | None] | None) -> Tokenize
         kind = "bpe"
         keys["vocab_path"], keys["merges_path"] = folder / "vocab.json", folder / "merges.txt"
         keys |= _chosen(settings, "add_prefix_space")
+    elif (folder / "vocab.json").is_file() and name == "Wav2Vec2CTCTokenizer":
+        kind = "char"
+        keys["vocab_path"] = folder / "vocab.json"
+        keys["special_tokens"] = {"mask": None, **keys["special_tokens"]}
+        keys["word_delimiter"] = settings.get("word_delimiter_token", "|")
     elif (folder / "vocab.txt").is_file():
         kind = "bert"
         keys["vocab_path"] = folder / "vocab.txt"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from tokenizers import Tokenizer as RustTokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
@@ -19,7 +19,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from uer.errors import DataError
 from uer.tokenizers import _rust
-from uer.tokenizers._files import File, read_json, read_utf8, read_vocabulary
+from uer.tokenizers._files import File, read_utf8, read_vocabulary
 from uer.tokenizers._word_starts import by_blank_byte
 from uer.tokenizers.base import Encoded, SpecialTokens, Tokenizer
 
@@ -40,7 +40,7 @@ class BpeTokenizer(Tokenizer):
         add_prefix_space: Annotated[bool, "put a blank before every text"] = False,
         special_tokens: SpecialTokens = None,
     ) -> None:
-        vocabulary = _read_vocabulary(vocab_path)
+        vocabulary = read_vocabulary(vocab_path)
         ids = {token: number for number, token in enumerate(vocabulary)}
         merges = _read_merges(merges_path, ids)
         _require_bytes(ids, vocab_path)
@@ -65,18 +65,6 @@ class BpeTokenizer(Tokenizer):
     def join(self, tokens: list[str]) -> str:
         """The bytes of the tokens, read as UTF-8."""
         return self._bytes.decode(tokens)
-
-
-def _read_vocabulary(path: str) -> list[str]:
-    if Path(path).suffix != ".json":
-        return read_vocabulary(path)
-    stored: Any = read_json(path)
-    numbers = list(stored.values()) if isinstance(stored, dict) else []
-    if not numbers or not all(type(number) is int for number in numbers):
-        raise DataError('expected a map of tokens to ids, as {"the": 0}.', path)
-    if sorted(numbers) != list(range(len(numbers))):
-        raise DataError(f"the ids of its {len(numbers)} tokens are not 0, 1, 2, …", path)
-    return sorted(stored, key=stored.__getitem__)
 
 
 def _read_merges(path: str, ids: Mapping[str, int]) -> list[tuple[str, str]]:

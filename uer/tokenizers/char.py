@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 
+from uer.errors import UserError
 from uer.tokenizers._files import read_vocabulary, vocabulary_file
 from uer.tokenizers.base import (
     Encoded,
@@ -18,16 +20,34 @@ from uer.tokenizers.base import (
 
 
 class CharTokenizer(Tokenizer):
-    """Every character is a token and a word; case is kept, white space at the ends is not."""
+    """Every character is a token and a word; case is kept, white space at the ends is not.
 
-    def __init__(self, *, vocab_path: VocabPath, special_tokens: SpecialTokens = None) -> None:
+    A blank is no line of a vocabulary; where texts are to be spelt with their blanks, as in speech
+    recognition, another token stands for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocab_path: VocabPath,
+        special_tokens: SpecialTokens = None,
+        word_delimiter: Annotated[
+            str | None, "token that stands for a blank (wav2vec 2.0: |); by default it is unknown"
+        ] = None,
+    ) -> None:
         vocabulary = read_vocabulary(vocab_path)
+        if word_delimiter is not None and word_delimiter not in vocabulary:
+            raise UserError(
+                f"{vocab_path}: the vocabulary lacks the word_delimiter {word_delimiter!r}; name a "
+                "token of it."
+            )
+        self.delimiter = word_delimiter
         super().__init__(
             vocabulary=vocabulary,
             source=vocab_path,
             files={"vocab_path": vocabulary_file(vocabulary)},
             special_tokens=special_tokens,
-            options={},
+            options={} if word_delimiter is None else {"word_delimiter": word_delimiter},
         )
         require_unknown(self)
         self._table = np.full(0x110000, self.special["unk"], np.uint32)
@@ -35,6 +55,8 @@ class CharTokenizer(Tokenizer):
         for token, number in self._ids.items():
             if len(token) == 1 and number not in special:
                 self._table[ord(token)] = number
+        if word_delimiter is not None:
+            self._table[ord(" ")] = self._ids[word_delimiter]
 
     def encode_batch(self, texts: Sequence[str], *, offsets: bool = False) -> Encoded:
         """See `Tokenizer.encode_batch`."""
@@ -47,7 +69,7 @@ class CharTokenizer(Tokenizer):
 
     def join(self, tokens: list[str]) -> str:
         """See `Tokenizer.join`."""
-        return "".join(tokens)
+        return "".join(" " if token == self.delimiter else token for token in tokens)
 
 
 def _offsets(texts: Sequence[str], lengths: np.ndarray) -> np.ndarray:

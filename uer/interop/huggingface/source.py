@@ -19,6 +19,7 @@ from uer.tokenizers.base import Tokenizer
 
 CONFIG = "config.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
+_FOREIGN_TOKENIZERS = ("Speech2TextTokenizer",)
 _WORDS = ("embedding.parts.word.weight", "tgt_embedding.parts.word.weight")
 
 
@@ -80,9 +81,10 @@ class HuggingFaceFolder:
         return table.ours(self.weights, without=_other_heads(targets))
 
     def has_tokenizer(self) -> bool:
-        """There are files of a tokenizer."""
-        return any((self.path / name).is_file() for name in _TOKENIZER) or any(
-            self.path.glob("*.model")
+        """There are files of a tokenizer, of a kind that is known here."""
+        return self._foreign_tokenizer() is None and (
+            any((self.path / name).is_file() for name in _TOKENIZER)
+            or any(self.path.glob("*.model"))
         )
 
     def tokenizer(self) -> Tokenizer:
@@ -96,6 +98,8 @@ class HuggingFaceFolder:
     def notes(self) -> list[str]:
         """A sentence about what is left out."""
         found = []
+        if (kind := self._foreign_tokenizer()) is not None:
+            found.append(f"its tokenizer ({kind}) has no counterpart here and is left out.")
         if self.theirs.get("problem_type") not in (None, "single_label_classification"):
             found.append(
                 f"problem_type: {self.theirs['problem_type']!r} has no counterpart here and is "
@@ -109,6 +113,14 @@ class HuggingFaceFolder:
             f"{self.architecture}: its head has no counterpart here and is left out; known are "
             f"{known}.",
         ]
+
+    def _foreign_tokenizer(self) -> str | None:
+        """The kind of its tokenizer where it maps ids in a way that we do not have."""
+        path = self.path / "tokenizer_config.json"
+        if (self.path / "tokenizer.json").is_file() or not path.is_file():
+            return None
+        kind = read_json(path).get("tokenizer_class")
+        return kind if kind in _FOREIGN_TOKENIZERS else None
 
     def _facts(self) -> dict[str, Any]:
         tensors = self.tensors(self.targets)

@@ -14,9 +14,12 @@ from tokenizers import AddedToken, Regex
 from tokenizers import Tokenizer as RustTokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.decoders import Fuse
+from tokenizers.decoders import Replace as ReplaceBack
+from tokenizers.decoders import Sequence as Decoders
 from tokenizers.decoders import WordPiece as WordPieceDecoder
 from tokenizers.models import BPE, WordLevel, WordPiece
-from tokenizers.normalizers import BertNormalizer, Strip
+from tokenizers.normalizers import BertNormalizer, Replace, Strip
+from tokenizers.normalizers import Sequence as Normalizers
 from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel, Split, WhitespaceSplit
 from tokenizers.processors import BertProcessing
 
@@ -77,6 +80,10 @@ def _char(tokenizer: Tokenizer) -> RustTokenizer:
     rust.normalizer = Strip()
     rust.pre_tokenizer = Split(Regex(r"[\s\S]"), "isolated")
     rust.decoder = Fuse()
+    blank = tokenizer.options.get("word_delimiter")
+    if blank is not None:
+        rust.normalizer = Normalizers([Strip(), Replace(" ", blank)])
+        rust.decoder = Decoders([Fuse(), ReplaceBack(blank, " ")])
     return rust
 
 
