@@ -10,6 +10,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "uer/__init__.py").read_tex
 assert VERSION is not None
 
 VISION = ["torchvision", "pillow>=10"]
+PARQUET = ["pyarrow>=15"]
 AUDIO = ["soundfile>=0.12", "kaldi-native-fbank>=1.19", "soxr>=0.5"]
 LORA = ["peft>=0.15"]
 HUB = ["huggingface_hub>=1.0"]  # transformers 5 brings it, too
@@ -18,6 +19,7 @@ EXTRAS = {
     "deepspeed": ["deepspeed>=0.19"],
     "vision": VISION,
     "audio": AUDIO,
+    "parquet": PARQUET,
     "hub": HUB,
     "lora": LORA,
     "zh": ["jieba"],
@@ -29,6 +31,7 @@ EXTRAS = {
         *TEST,
         *VISION,
         *AUDIO,
+        *PARQUET,
         *LORA,
         "jieba",
         "jiwer",

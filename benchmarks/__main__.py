@@ -2,9 +2,14 @@
 
 import sys
 
-from benchmarks import checkpoint, imports, pretrain
+from benchmarks import checkpoint, images, imports, pretrain
 
-BENCHMARKS = {"pretrain": pretrain.main, "imports": imports.main, "checkpoint": checkpoint.main}
+BENCHMARKS = {
+    "pretrain": pretrain.main,
+    "imports": imports.main,
+    "checkpoint": checkpoint.main,
+    "images": images.main,
+}
 
 
 def main() -> int:

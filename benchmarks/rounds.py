@@ -44,13 +44,14 @@ class Side:
     Args:
         make: called in the process with ``arguments``; returns the step.
         arguments: for ``make``.
+        workers: it has processes of its own, which it must end itself.
     """
 
-    def __init__(self, make: Callable[..., Step], *arguments: Any) -> None:
+    def __init__(self, make: Callable[..., Step], *arguments: Any, workers: bool = False) -> None:
         here, there = multiprocessing.get_context("spawn").Pipe()
         self._pipe = here
         self._process = multiprocessing.get_context("spawn").Process(
-            target=_serve, args=(there, make, arguments), daemon=True
+            target=_serve, args=(there, make, arguments), daemon=not workers
         )
         self._process.start()
 

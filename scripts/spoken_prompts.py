@@ -61,7 +61,7 @@ def _command(*words: str, folder: Path) -> None:
         status = "that there is no such program"
     if status:
         raise SystemExit(
-            f"{' '.join(words)}: failed with status {status}; on a system without Debian's packages "
+            f"{' '.join(words)}: failed with status {status}; elsewhere than on Debian "
             f"put {' and '.join(PACKAGES)} (.deb) into {folder} and unpack them there."
         )
 

@@ -15,6 +15,7 @@ from uer.cli.pretrain import build_model, growth, known_facts, told_facts, write
 from uer.cli.starting import base_weights, settings_of, start
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.config import dump_yaml
+from uer.data.formats import FORMATS
 from uer.data.loader import Loader
 from uer.data.store import Store
 from uer.data.stream import BucketStream, Stream
@@ -100,6 +101,7 @@ def finetune(
         made = choose_tokenizer(
             tokenizer, special_tokens_path, described, pretrained_model_path, may_grow=True
         )
+        job.tokenizer = made
     tokenizers = {"src": made} if made else {}
     train = job.read(train_path, {}, labelled=True)
     labels = job.facts(train)
@@ -161,10 +163,12 @@ def plan_task(name: str, overrides: Mapping[str, Any]) -> tuple[Task, dict[str, 
     """The task and the keys that it does not ask for."""
     planner = Planner({**overrides, "task": name})
     plan = planner.choice("task", Task)
-    rest = {key: value for key, value in overrides.items() if key not in planner.asked()}
-    planner.finish(also_known=rest)
+    own = planner.asked()
+    planner.finish(also_known=overrides.keys() - own)
     assert plan is not None
-    return plan.build(), rest
+    job = plan.build()
+    own -= set(job.passes_on)
+    return job, {key: value for key, value in overrides.items() if key not in own}
 
 
 def task_recipe(
@@ -177,6 +181,8 @@ def task_recipe(
         # There is nothing for a decoder to read; the encoder is fine-tuned alone.
         kept = {key: kept[key] for key in kept if key not in _OF_DECODER}
     body = body_keys(kept, task.target)
+    if FORMATS[processors.get(task.processor).corpus].fields:
+        body |= _of_media(kept, task.processor)
     body |= {"target": [task.target], "data_processor": task.processor}
     if "vocab_size" in base.facts:
         body["facts"] = {"vocab_size": base.facts["vocab_size"]}
@@ -185,6 +191,13 @@ def task_recipe(
     for note in base.notes:
         _log.info(note)
     return read_recipe(body, overrides)
+
+
+def _of_media(config: Mapping[str, Any], processor: str) -> dict[str, Any]:
+    """How the model was shown its images or sounds in pre-training, so it sees them again."""
+    planner = Planner({**config, "data_processor": processor})
+    planner.choice("data_processor", Processor)
+    return {key: config[key] for key in config if key in planner.asked()}
 
 
 def make_store(tokenizer: Tokenizer | None, examples: Examples) -> Store:

@@ -72,6 +72,7 @@ def infer(
     made = None
     if reads_text(job.processor):
         made = choose_tokenizer(tokenizer, special_tokens_path, described, load_model_path)
+        job.tokenizer = made
         facts = {**made.facts(), **facts}
     model = recipe.model.build(facts).to(prepared.device)
     report = load_pretrained(model, load_model_path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+import wave
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +16,17 @@ from torch import nn
 
 from uer.batch import Batch
 from uer.cli.flags import POSITIONAL, Overrides
-from uer.data.media.references import MediaColumn
+from uer.data.formats import FORMATS
+from uer.data.media.collect import MEASURES
+from uer.data.media.references import MediaColumn, Reference
+from uer.data.media.rows import MEDIA
 from uer.data.stream import TextStream
 from uer.errors import ConfigError
 from uer.interop.huggingface.folders import is_foreign
 from uer.interop.huggingface.source import CONFIG
 from uer.interop.pretrained import checkpoint_config, checkpoint_tokenizer
 from uer.model import Model
+from uer.processors.base import Processor
 from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugins
 from uer.training.checkpoint import MANIFEST
@@ -47,8 +53,9 @@ def inspect_model(
 ) -> None:
     """Show the modules and parameters of a model, what a training step computes and holds.
 
-    Nothing is allocated, so any size can be looked at. The batch holds random text, made into
-    instances by the configuration's own data processor, so as much is predicted as in training.
+    Nothing is allocated, so any size can be looked at. The batch holds random text or plain images
+    and sounds, made into instances by the configuration's own data processor, so as much is
+    predicted as in training.
     """
     load_plugins(plugin)
     for name, value in (("batch_size", batch_size), ("labels_num", labels_num), ("depth", depth)):
@@ -62,9 +69,9 @@ def inspect_model(
     body = recipe.processor is None or not model.objectives
     if body:
         sys.stdout.write("No data processor or no target; so much takes the rest of it:\n")
-        batch = _rows_of_text(model, batch_size)
+        batch = _rows_of_body(model, recipe.config, batch_size)
     else:
-        batch = _text(recipe, facts, batch_size, model.packable)
+        batch = _example(recipe, facts, batch_size, model.packable)
     sys.stdout.write("\n".join([*_costs(model, batch, body=body), ""]))
 
 
@@ -84,6 +91,8 @@ def _described(config: str) -> str | dict[str, Any]:
 
 
 def _facts(recipe: Recipe, vocab_size: int | None, labels_num: int) -> dict[str, Any]:
+    if not _reads_text(recipe):
+        return {"labels_num": labels_num, **recipe.facts}
     about = recipe.config.get("about") or {}
     size = vocab_size or recipe.facts.get("vocab_size") or about.get("vocab_size")
     if size is None:
@@ -133,6 +142,7 @@ def _totals(model: Model) -> list[str]:
 # ------------------------------------------------------------------------------ work, memory
 
 _LENGTH = 128  # of a row, where no data processor says it
+_RATE = 16_000  # samples of a sound per second
 _IN_TWO = ("pairs", "instructions", "labelled")  # corpora of two texts a document
 
 
@@ -160,30 +170,76 @@ class _Store:
         return len(self.columns["label"])
 
 
-def _text(recipe: Recipe, facts: Mapping[str, Any], batch_size: int, packable: bool) -> Batch:
+def _reads_text(recipe: Recipe) -> bool:
+    if recipe.processor is not None:
+        return FORMATS[recipe.processor.part.corpus].has_text
+    embedding = recipe.config.get("embedding")
+    return not (isinstance(embedding, list) and "patch" in embedding)
+
+
+def _example(recipe: Recipe, facts: Mapping[str, Any], batch_size: int, packable: bool) -> Batch:
     assert recipe.processor is not None
     processor = recipe.processor.build(facts)
+    fields = FORMATS[processor.corpus].fields
+    documents = 4 * batch_size
+    sides = _text(processor, facts, documents) if _reads_text(recipe) else {}
+    columns = {"label": np.zeros(documents, np.int64)}
+    with tempfile.TemporaryDirectory() as folder:
+        media = {
+            name: MediaColumn.of(folder, [Reference(_written(name, Path(folder)))] * documents)
+            for name in MEDIA
+            if name in fields
+        }
+        for name, column in media.items():
+            measured = MEASURES[name](column[0]) if name in MEASURES else {}
+            columns |= {f"{name}_{key}": np.full(documents, v) for key, v in measured.items()}
+        stream = TextStream(
+            _Store(sides, columns, media),
+            processor,
+            batch_size=batch_size,
+            seq_length=processor.seq_length,
+            packing="documents" if packable and processor.packable else "off",
+            seed=0,
+        )
+        return stream.next()
+
+
+def _written(kind: str, folder: Path) -> str:
+    """An image, or a sound of one second; its name in the folder."""
+    if kind == "image":
+        (folder / "image.ppm").write_bytes(b"P6 8 8 255\n" + bytes(range(192)))
+        return "image.ppm"
+    with wave.open(str(folder / "sound.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(_RATE)
+        noise = np.random.default_rng(0).integers(-1000, 1000, _RATE)
+        file.writeframes(noise.astype("<i2").tobytes())
+    return "sound.wav"
+
+
+def _text(processor: Processor, facts: Mapping[str, Any], documents: int) -> dict[str, _Side]:
     # Two texts that belong together are half a row long each, a sentence an eighth.
     sentences, share = (2, 2) if processor.corpus in _IN_TWO else (32, 8)
-    documents, length = 4 * batch_size, max(1, (processor.seq_length - 3) // share)
+    if FORMATS[processor.corpus].fields:
+        sentences, share = 1, 1
+    length = max(1, (processor.seq_length - 3) // share)
     random = np.random.default_rng(0)
     ordinary = facts["sentinel_ids"][0] if facts["sentinel_ids"] else facts["vocab_size"]
     tokens = random.integers(len(_SPECIAL), ordinary, sentences * documents * length)
     offsets = np.arange(sentences * documents + 1)
     side = _Side(tokens.astype(np.uint32), offsets * length, offsets[::sentences])
-    stream = TextStream(
-        _Store({"src": side}, {"label": np.zeros(documents, np.int64)}),
-        processor,
-        batch_size=batch_size,
-        seq_length=processor.seq_length,
-        packing="documents" if packable and processor.packable else "off",
-        seed=0,
-    )
-    return stream.next()
+    return {"src": side}
 
 
-def _rows_of_text(model: Model, batch_size: int) -> Batch:
+def _rows_of_body(model: Model, config: Mapping[str, Any], batch_size: int) -> Batch:
     """Full rows for every side that the model reads, without labels."""
+    sizes = [config.get(key) for key in ("image_height", "image_width", "patch_size")]
+    if "patch" in (config.get("embedding") or ()) and None not in sizes:
+        height, width, patch = map(int, sizes)  # type: ignore[arg-type]
+        image = torch.zeros(batch_size, int(config.get("channels_num", 3)), height, width)
+        patches = (height // patch) * (width // patch)
+        return Batch({"src.image": image, "src.length": torch.full((batch_size,), patches)})
     streams = len(model.embedding.output_sizes)
     sides = [f"src.{number}" for number in range(streams)] or ["src"]
     sides += ["tgt"] if model.tgt_embedding is not None else []
@@ -210,8 +266,9 @@ def _costs(model: Model, batch: Batch, *, body: bool) -> list[str]:
 
 def _rows(batch: Batch) -> str:
     """How wide the rows of every side are, and how much of them is text."""
-    shapes = [ids.shape for name, ids in batch.items() if name.endswith(".ids")]
-    widths = " + ".join(str(width) for _, width in shapes)
+    kinds = (".ids", ".image", ".frames", ".wave")
+    shapes = [value.shape for name, value in batch.items() if name.endswith(kinds)]
+    widths = " + ".join(" x ".join(map(str, shape[1:])) for shape in shapes)
     return f"{shapes[0][0]} rows of {widths}, {batch.tokens():,} real tokens"
 
 

@@ -108,7 +108,7 @@ class Loader:
         """See `Stream.numbered`."""
         for made in self._pool.map(map(_in_numbers, self.stream.shares())):
             self.media_report.add(made.unread)
-            yield made
+            yield self.stream.by_document(made)
 
     def count(self, epochs: int) -> int:
         """See `Stream.count`."""
@@ -121,6 +121,15 @@ class Loader:
     def report(self) -> dict[str, float]:
         """See `Stream.report`."""
         return self.stream.report()
+
+    def pids(self) -> list[int]:
+        """The workers' process numbers; none before the first batch."""
+        return self._pool.pids()
+
+    def close(self) -> None:
+        """End the workers."""
+        self._batches = None
+        self._pool.close()
 
     def _dealing(self) -> Iterator[Work]:
         """What the next batches are made of, and behind each where the stream stands then."""

@@ -199,11 +199,20 @@ class Stream(ABC):
         return (numbered.batch for numbered in self.numbered())
 
     def numbered(self) -> Iterator[Numbered]:
-        """As `once`, with the instances' numbers, so that results can be put into input order."""
+        """As `once`, with the instances' numbers, so that results can be put into input order.
+
+        Instances with media have the numbers of their documents.
+        """
         for share in self.shares():
             made = self.batch(share)
             self.media_report.add(made.unread)
-            yield made
+            yield self.by_document(made)
+
+    def by_document(self, made: Numbered) -> Numbered:
+        """Of instances with media the numbers of their documents: some documents give none."""
+        for of in self.epoch(0).instances.media.values():
+            return made._replace(numbers=of[made.numbers])
+        return made
 
     def shares(self) -> Iterator[Share]:
         """What this rank makes the batches of an ordered pass of."""

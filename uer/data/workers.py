@@ -91,11 +91,19 @@ class Pool(Generic[Item, Result]):
             for future in waiting:
                 future.cancel()
 
+    def pids(self) -> list[int]:
+        """The process numbers of the workers that have been started."""
+        return [*(self._pool._processes or {})]
+
+    def close(self) -> None:
+        """End the workers; what was under way is waited for."""
+        self._pool.shutdown(cancel_futures=True)
+
     def __enter__(self) -> Pool[Item, Result]:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._pool.shutdown()
+        self.close()
 
 
 def _start(make: Callable[[], Callable[[Any], Any]]) -> None:

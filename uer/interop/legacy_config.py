@@ -59,6 +59,9 @@ _SENSES = {
 
 # Embeddings that read images; the map of their patches has no bias there.
 _PATCHES = {"patch", "word_patch", "masked_patch"}
+# Their data processors that read images, and our name of what they call crop.
+_OF_IMAGES = ("vit", "vilt", "clip", "beit", "dalle")
+_CROP = "random_resized_crop"
 
 # Their norm where it is built without asking the configuration.
 _FIXED_NORM = {"legacy": {"layernorm_eps": 1e-6}}
@@ -112,6 +115,9 @@ def _renamed(
                 ours[chosen] = name
         elif key in ("embedding", "tgt_embedding") and value == ["dual"]:
             ours[key] = "dual"
+        elif key == "image_preprocess":
+            steps = value if isinstance(value, list) else [value]
+            ours[key] = [_CROP if step == "crop" else step for step in steps]
         elif isinstance(value, str):
             ours[_KEYS.get(key, key)] = _VALUES.get((key, value), value)
         else:
@@ -184,6 +190,8 @@ def _spell_out(config: dict[str, Any], notes: list[str]) -> None:
         tied = config.pop("tie_weights", None)
         if tied is not None:
             config["tie_streams"] = tied
+    if config.get("data_processor") in _OF_IMAGES:
+        config.setdefault("image_preprocess", [_CROP, "normalize"])  # their flag's default
     for section in (config, *_streams(config)):
         if any(name.endswith("sinusoidalpos") for name in _names(section.get("embedding"))):
             section.setdefault("scale_embedding", True)

@@ -15,12 +15,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional as F
 
 from uer.batch import Batch
 from uer.data.media.references import MediaColumn
 from uer.errors import DataError
 from uer.model import Model
 from uer.registry import Registry
+from uer.tokenizers.base import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,16 @@ class Task(ABC):
         processor: makes instances of the rows, a name of the processor registry.
         best_by: the figure of the evaluation that decides which checkpoint is kept.
         highest: the best is the highest.
+        passes_on: keys of its own that the data processor reads as well.
+        tokenizer: of the texts that it reads or writes; set by the commands.
     """
 
     target: ClassVar[str]
     processor: ClassVar[str]
     best_by: ClassVar[str]
     highest: ClassVar[bool] = True
+    passes_on: ClassVar[tuple[str, ...]] = ()
+    tokenizer: Tokenizer | None = None
 
     @abstractmethod
     def read(self, path: str | Path, facts: Mapping[str, Any], *, labelled: bool) -> Examples:
@@ -102,11 +108,12 @@ def join_rows(batches: Sequence[tuple[torch.Tensor, NDArray[np.int64]]], rows: i
     """Outputs of batches, put into the order of the input.
 
     Args:
-        batches: outputs [D, …] with the numbers of their rows.
+        batches: outputs [D, …, T] with the numbers of their rows; T may differ.
         rows: how many there are in all.
 
     Returns:
-        [rows, …]; rows without an output, whose image or sound could not be read, are not numbers.
+        [rows, …, T]; rows without an output, whose image or sound could not be read, are not
+        numbers, nor is what stands behind the end of a short one.
 
     Raises:
         DataError: no row has an output.
@@ -115,7 +122,9 @@ def join_rows(batches: Sequence[tuple[torch.Tensor, NDArray[np.int64]]], rows: i
     if not batches:
         raise DataError("none of the rows could be read; the lines above name the reasons.")
     numbers = torch.cat([torch.as_tensor(which) for _, which in batches])
-    outputs = torch.cat([made for made, _ in batches])
+    widest = max(made.shape[-1] for made, _ in batches)
+    padded = [F.pad(made, (0, widest - made.shape[-1]), value=torch.nan) for made, _ in batches]
+    outputs = torch.cat(padded)
     ordered = outputs.new_full((rows, *outputs.shape[1:]), float("nan"))
     ordered[numbers] = outputs
     return ordered

@@ -1,0 +1,11 @@
+"""Write down speech by CTC: `python inference/run_speech2text_ctc_infer.py --help`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from uer.cli.main import run
+
+if __name__ == "__main__":
+    sys.exit(run("infer", ["ctc", *sys.argv[1:]], "run_speech2text_ctc_infer.py"))

@@ -1,0 +1,3 @@
+import pytest
+
+pytest.importorskip("PIL", reason="images need the extra 'vision'")

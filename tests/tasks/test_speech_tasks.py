@@ -1,0 +1,135 @@
+"""Speech tasks from the command line: tiny models, made-up sounds, real files."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from uer.builder import build
+from uer.cli.main import run
+from uer.config import dump_yaml
+from uer.errors import DataError
+from uer.tasks.base import Examples, Task, join_rows
+from uer.tokenizers.byte import ByteTokenizer
+
+RATE = 8000
+HEARS = {
+    "sampling_rate": RATE,
+    "audio_feature_size": 16,
+    "max_audio_frames": 100,
+    "embedding": ["speech", "sinusoidalpos"],
+    "emb_size": 16,
+    "conv_channels": [16, 32],
+    "conv_kernel_sizes": [3, 3],
+    "conv_strides": [2, 1],
+    "encoder": "transformer",
+    "hidden_size": 16,
+    "layers_num": 1,
+    "heads_num": 2,
+    "feedforward_size": 32,
+    "dropout": 0.0,
+}
+WRITES = {
+    **HEARS,
+    "data_processor": "s2t",
+    "tgt_embedding": ["word", "sinusoidalpos"],
+    "decoder": "transformer",
+    "target": "lm",
+    "tie_weights": True,
+    "max_seq_length": 64,
+}
+TRAINS = ("--epochs_num", "2", "--batch_size", "4", "--learning_rate", "1e-3", "--threads", "1")
+BYTES = ("--tokenizer", "byte", "--extra_ids", "0")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Six tones in a table, and a table with sounds that cannot be read among others."""
+    made = tmp_path_factory.mktemp("speech")
+    time = np.arange(RATE // 2) / RATE
+    rows = []
+    for number in range(6):
+        tone = 0.3 * np.sin(6.28 * (300 + 100 * number) * time[: 2000 + 300 * number])
+        soundfile.write(made / f"{number}.wav", tone, RATE)
+        rows.append(f"{'ab'[number % 2]}\t{number % 2}\t{number}.wav")
+    (made / "train.tsv").write_text("text\tlabel\twav_path\n" + "\n".join(rows) + "\n")
+    soundfile.write(made / "long.wav", np.zeros(2 * RATE), RATE)
+    soundfile.write(made / "nan.wav", np.full(2000, np.nan), RATE, subtype="FLOAT")
+    (made / "text.wav").write_text("no sound")
+    names = ["5.wav", "long.wav", "0.wav", "nan.wav", "text.wav", "missing.wav", "3.wav"]
+    (made / "test.tsv").write_text("wav_path\n" + "\n".join(names) + "\n")
+    for name, config in (
+        ("writes", WRITES),
+        ("hears", {**HEARS, "data_processor": "ctc", "target": "ctc"}),
+    ):
+        (made / f"{name}.yaml").write_text(dump_yaml(config))
+    return made
+
+
+def go(monkeypatch, folder, command, task, *words):
+    monkeypatch.chdir(folder)
+    assert run(command, [task, *map(str, words)], "test") == 0
+
+
+@pytest.mark.parametrize(
+    ("task", "config", "tokenizer", "more"),
+    [
+        ("speech2text", "writes", BYTES, ("--beam_width", "3", "--tgt_seq_length", "8")),
+        ("ctc", "hears", BYTES, ("--beam_width", "4")),
+        ("audio_classifier", "hears", (), ()),
+    ],
+)
+def test_train_and_predict(monkeypatch, folder, caplog, task, config, tokenizer, more):
+    go(
+        monkeypatch, folder, "finetune", task, "--config_path", f"{config}.yaml", *tokenizer,
+        "--train_path", "train.tsv", "--dev_path", "train.tsv", "--test_path", "train.tsv",
+        "--output_model_path", task, *TRAINS,
+    )  # fmt: skip
+    said = "accuracy" if task == "audio_classifier" else "WER"
+    assert any(said in record.getMessage() for record in caplog.records)
+    go(
+        monkeypatch, folder, "infer", task, "--load_model_path", task, "--test_path", "test.tsv",
+        "--prediction_path", f"{task}.txt", "--media_report_path", f"{task}.report", *more,
+    )  # fmt: skip
+    lines = (folder / f"{task}.txt").read_text().split("\n")
+    assert lines.pop() == ""
+    if task == "audio_classifier":
+        assert lines.pop(0) == "label"
+    assert len(lines) == 7
+    report = (folder / f"{task}.report").read_text()
+    for name in ("nan.wav", "text.wav", "missing.wav"):
+        assert name in report
+    unread = {1, 3, 4, 5}
+    assert all(not line for row, line in enumerate(lines) if row in unread)
+    if task != "ctc":  # which may find nothing but blanks
+        assert all(line for row, line in enumerate(lines) if row not in unread)
+
+
+def test_a_tables_folder_holds_its_sounds(folder, tmp_path):
+    table = tmp_path / "rows.tsv"
+    table.write_text("text\twav_path\na\t../0.wav\n")
+    with pytest.raises(DataError, match=r"rows\.tsv:2: the path .* leads out of"):
+        build(Task, "speech2text").read(table, {}, labelled=True)
+    table.write_text("text\twav_path\na\t0.wav\n")
+    read = build(Task, "speech2text", media_root=str(folder)).read(table, {}, labelled=True)
+    assert read.columns["sound_samples"].tolist() == [2000]
+    assert read.columns["sound_rate"].tolist() == [RATE]
+
+
+def test_texts_of_any_length_are_joined():
+    long, short = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[4.0]])
+    joined = join_rows([(long, np.array([2])), (short, np.array([0]))], 3)
+    assert joined[2].tolist() == [1, 2, 3] and joined[0, 0] == 4
+    assert joined.isnan().tolist() == [[False, True, True], [True] * 3, [False] * 3]
+
+
+def test_error_rates_count_edits_over_all_rows():
+    task = build(Task, "speech2text")
+    task.tokenizer = ByteTokenizer(extra_ids=0)
+    wanted = ["one two", "three"]
+    ids = [[byte + 3 for byte in text.encode()] for text in ("one too", "three")]
+    outputs = torch.full((2, 7), torch.nan)
+    for row, text in zip(outputs, ids, strict=True):
+        row[: len(text)] = torch.tensor(text, dtype=torch.float32)
+    (line,) = task.summary(outputs, Examples([[text] for text in wanted]))
+    assert line == f"WER {1 / 3:.4f}, CER {1 / 12:.4f} (2 rows)"
