@@ -211,6 +211,9 @@ def _as_trained(config: dict[str, Any], notes: list[str]) -> None:
         _part_as_trained(section, notes)
         _norms_as_trained(section, {**config, **section})
     config.pop("scale_tied_output", None)
+    if config.get("label_smoothing") and "lm" in _names(config.get("target")):
+        targets = config["target"] if isinstance(config["target"], list) else [config["target"]]
+        config["target"] = [_smoothed_as_trained(entry) for entry in targets]
     for key in ("pooling", "pooling_1"):
         if config.get(key) in ("mean", "last"):
             config[key] = f"legacy_{config[key]}"
@@ -223,6 +226,14 @@ def _as_trained(config: dict[str, Any], notes: list[str]) -> None:
             config.setdefault("decoder_position", "none")
         if config.get("attention") == "residual":
             config["encoder_attention"] = config.pop("attention")
+
+
+def _smoothed_as_trained(entry: Any) -> Any:
+    """A language model that smooths as theirs; other targets as they are."""
+    if _name(entry) != "lm":
+        return entry
+    keys = entry["lm"] if isinstance(entry, Mapping) else {}
+    return {"legacy_lm": {"name": "lm", **(keys or {})}}
 
 
 def _part_as_trained(section: dict[str, Any], notes: list[str]) -> None:
@@ -245,10 +256,18 @@ def _part_as_trained(section: dict[str, Any], notes: list[str]) -> None:
                 "legacy_sinusoidalpos" if _name(entry) == "sinusoidalpos" else entry
                 for entry in section[key]
             ]
-    if any(
-        "legacy_sinusoidalpos" in _names(section.get(k)) for k in ("embedding", "tgt_embedding")
-    ):
+    _sound_as_trained(section)
+
+
+def _sound_as_trained(section: dict[str, Any]) -> None:
+    """Where speech is read, sines precede cosines on both sides; only s2t has gates."""
+    parts = {name for key in ("embedding", "tgt_embedding") for name in _names(section.get(key))}
+    if "legacy_sinusoidalpos" in parts:
         section.pop("sinusoids", None)
+        if "speech" in parts:
+            section["sinusoids"] = "halves"
+    if "speech" in parts and section.get("data_processor", "s2t") != "s2t":
+        section["conv_act"] = "gelu"
 
 
 def _norms_as_trained(section: dict[str, Any], seen: Mapping[str, Any]) -> None:
