@@ -14,6 +14,7 @@ from uer.components import Target
 from uer.errors import ConfigError
 from uer.glossary import Pooling
 from uer.layers.cross_entropy import cross_entropy
+from uer.layers.gather import gathered
 from uer.layers.linear import Linear
 from uer.layers.pooling import pool
 from uer.score import Score
@@ -28,7 +29,7 @@ class Contrast(Target):
     """Tells what belongs together from everything else in the batch (CLIP, arXiv:2103.00020).
 
     Documents become unit vectors; each picks its partner among all documents of the other stream,
-    in both directions. The inverse temperature is learnt and never exceeds 100.
+    of all processes, in both directions. The inverse temperature is learnt and never exceeds 100.
     """
 
     additive = False
@@ -71,10 +72,10 @@ class Contrast(Target):
     def forward(self, states: States, batch: Batch) -> Score:
         """Score D pairs: document d of one stream belongs to document d of the other."""
         first, second = self.features(states)
+        all_first, all_second, own = self.candidates(first, second)
         scale = self.logit_scale.exp()
-        own = torch.arange(first.shape[0], device=first.device)
-        to_second = cross_entropy(scale * first @ self.candidates(second).T, own)
-        to_first = cross_entropy(scale * second @ self.candidates(first).T, own)
+        to_second = cross_entropy(scale * first @ all_second.T, own)
+        to_first = cross_entropy(scale * second @ all_first.T, own)
         loss = (to_second.loss_sum + to_first.loss_sum) / 2
         return Score(loss, to_second.metrics)
 
@@ -88,9 +89,22 @@ class Contrast(Target):
         )
         return first, second
 
-    def candidates(self, features: torch.Tensor) -> torch.Tensor:
-        """What the other stream chooses among: the batch. The one place where ranks could meet."""
-        return features
+    @staticmethod
+    def candidates(
+        first: torch.Tensor, second: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What each stream chooses among: the documents of all processes, with their gradients.
+
+        Args:
+            first: [D, F] of this process.
+            second: [D, F] of this process.
+
+        Returns:
+            [N, F] of both streams, and [D] where this process's pairs are in them.
+        """
+        rows = gathered(torch.cat((first, second), dim=1))
+        all_first, all_second = rows.all.chunk(2, dim=1)
+        return all_first, all_second, rows.own
 
     def on_update(self, step: int, total: int) -> None:
         """Keep the inverse temperature below its bound."""

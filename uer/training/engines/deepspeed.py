@@ -60,8 +60,9 @@ class DeepSpeed(Engine):
         else:
             options = {"model_parameters": self._as_the_file_says(config["optimizer"])}
         closed = None
+        self._shapes = {name: param.shape for name, param in self._names.items()}
         if config["zero_optimization"]["stage"] == 3:
-            require_dimensions(model)
+            _widen_numbers(model)
             closed = opened(model)
         with _numbers_left_alone(model):
             try:
@@ -102,7 +103,7 @@ class DeepSpeed(Engine):
         """See `Engine.weights`; one tensor is brought together at a time."""
         trained = {
             id(self._names[name]): self._kept(
-                self._api.utils.safe_get_full_fp32_param(self._names[name])
+                self._api.utils.safe_get_full_fp32_param(self._names[name]), name
             )
             for name, _ in self._trained(self._names)
         }
@@ -112,7 +113,7 @@ class DeepSpeed(Engine):
                 weights[name] = trained[id(value)]
             elif hasattr(value, "ds_id"):
                 with self._api.zero.GatheredParameters([value]):
-                    weights[name] = self._kept(value.detach().clone())
+                    weights[name] = self._kept(value.detach().clone(), name)
             else:
                 weights[name] = self._kept(value.detach())
         return weights if self.is_main else {}
@@ -126,7 +127,7 @@ class DeepSpeed(Engine):
             for quantity, value in self._zero.optimizer.state.get(flat, {}).items():
                 if torch.is_tensor(value) and value.shape == flat.shape:
                     whole = self._api.utils.safe_get_full_optimizer_state(param, quantity)
-                    state[f"{quantity}/{name}"] = self._kept(whole)
+                    state[f"{quantity}/{name}"] = self._kept(whole, name)
                 else:
                     number = torch.as_tensor(value, dtype=torch.float32)
                     state[f"{quantity}/{name}"] = self._kept(number.clone())
@@ -236,9 +237,12 @@ class DeepSpeed(Engine):
             return int(value)
         return value.to(self.device, copy=True)
 
-    def _kept(self, value: torch.Tensor) -> torch.Tensor:
-        """A whole tensor on the CPU of the main process; elsewhere something empty."""
-        return value.detach().to("cpu", copy=True) if self.is_main else torch.empty(0)
+    def _kept(self, value: torch.Tensor, name: str = "") -> torch.Tensor:
+        """A whole tensor, of a parameter, on the CPU of the main process; elsewhere nothing."""
+        if not self.is_main:
+            return torch.empty(0)
+        copied = value.detach().to("cpu", copy=True)
+        return copied.view(self._shapes[name]) if name in self._shapes else copied
 
 
 def _imported(device: torch.device) -> Any:
@@ -273,20 +277,14 @@ def _numbers_left_alone(model: nn.Module) -> Iterator[None]:
             del number.ds_optim_param
 
 
-def require_dimensions(model: nn.Module) -> None:
-    """Stage 3 of DeepSpeed 0.19 cannot hold parameters that are single numbers.
+def _widen_numbers(model: nn.Module) -> None:
+    """Stage 3 of DeepSpeed 0.19 divides tensors of one dimension or more: numbers become such.
 
-    Raises:
-        ConfigError: naming them.
+    What is computed with them does not change; checkpoints hold numbers.
     """
-    numbers = [name for name, param in model.named_parameters() if param.ndim == 0]
-    if numbers:
-        raise ConfigError(
-            [
-                f"ZeRO stage 3 cannot divide parameters that are single numbers "
-                f"({', '.join(numbers)}); use stage 1 or 2, or --engine fsdp."
-            ]
-        )
+    for param in model.parameters():
+        if param.ndim == 0:
+            param.data = param.data.view(1)
 
 
 def require_elementwise(optimizer: torch.optim.Optimizer) -> None:
