@@ -1,5 +1,6 @@
 import torch
 
+from uer.layers.pooling import pool
 from uer.masks import KernelMask
 from uer.states import States
 
@@ -11,6 +12,16 @@ def test_flat_indices_are_row_times_length_plus_column():
     states = States(HIDDEN)
     assert torch.equal(states.at(torch.tensor([4, 0, 4])), HIDDEN[[1, 0, 1], [1, 0, 1]])
     assert states.at(torch.zeros(0, dtype=torch.int64)).shape == (0, 4)
+
+
+def test_label_indices_count_in_what_is_indexed():
+    hidden = torch.arange(40.0).reshape(2, 5, 4)  # a class token, three patches, one token behind
+    states = States(hidden, indexed=slice(1, 4))
+    expected = torch.stack([hidden[0, 1], hidden[0, 3], hidden[1, 1], hidden[1, 3]])
+    assert torch.equal(states.at(torch.tensor([0, 2, 3, 5])), expected)
+    assert torch.equal(states.with_hidden(hidden + 1).at(torch.tensor([4])), hidden[1:, 2] + 1)
+    assert torch.equal(pool(states, "first"), hidden[:, 0])  # documents count in the sequence
+    assert torch.equal(pool(states, "last"), hidden[:, -1])
 
 
 def test_without_documents_a_row_is_one():

@@ -17,8 +17,17 @@ field              shape          dtype   meaning
                                           known from the start; absent: all are known
 <side>.query       [B, Q]         int64   columns of each row's masked copies, -1 behind the last
 <side>.first       [D]            int64   row * L + column of each document's first token
-<side>.length      [D]            int64   tokens of each document
-labels.<t>.index   [M]            int64   where target <t> predicts: row * L + column, or a document
+<side>.length      [D]            int64   tokens of each document; of a row without ids its frames,
+                                          samples or patches
+<side>.image       [B, C, Y, X]   float   pixels after all transforms
+<side>.frames      [B, F, N]      float   acoustic frames, zero behind the last
+<side>.wave        [B, S]         float   samples of sound, zero behind the last
+<side>.regions     [B, R, N]      float   features of an image's regions
+<side>.boxes       [B, R, K]      float   where the regions are
+<side>.visible     [B, U]         int64   ascending numbers of the patches to read; absent: all
+<side>.masked      [B, P]         bool    patches or frames that a mask vector replaces
+labels.<t>.index   [M]            int64   where target <t> predicts: row * L + column, or a
+                                          document, or row * P + patch
 labels.<t>.value   [M] or [M, C]  int64   what it should predict; float [M, C] when soft
                                   float
 labels.<t>.*_index [M]            int64   where target <t> predicts something else besides, and
@@ -27,7 +36,8 @@ labels.<t>.*_value [M]            int64   what: ``backward_`` is the token befor
 
 The indices of a model with a decoder count in the side that the decoder reads, ``tgt``.
 
-B rows, L tokens of a row, D documents of all rows, M items predicted, C classes.
+B rows, L tokens of a row, D documents of all rows, M items predicted, C classes or channels. The P
+patches of an image are counted row by row, without class tokens.
 """
 
 from __future__ import annotations
@@ -42,6 +52,7 @@ from uer.errors import DataError, did_you_mean
 
 LEAVES = ("ids", "segment", "position", "document", "validity", "prefix", "order", "query")
 LEAVES += ("first", "length")
+LEAVES += ("image", "frames", "wave", "regions", "boxes", "visible", "masked")
 _LABEL = re.compile(r"labels\.\w+\.(\w+_)?(index|value)$")
 
 

@@ -29,8 +29,18 @@ PositionOffset = Annotated[
 RelativeBuckets = Annotated[int, "buckets of relative distances"]
 RelativeMaxDistance = Annotated[int, "distances from here on share a bucket"]
 
+# Images
+ImageHeight = Annotated[int, "height of the images in pixels"]
+ImageWidth = Annotated[int, "width of the images in pixels"]
+PatchSize = Annotated[int, "side of the square patches that an image is cut into, in pixels"]
+ChannelsNum = Annotated[int, "channels of an image: 3 colours, or 1"]
+ClassToken = Annotated[bool, "a learnt vector stands before the patches and sums the image up"]
+
 # Regularisation
 Dropout = Annotated[float, "dropout rate of embeddings, attention outputs and feed-forward outputs"]
+DropPath = Annotated[
+    float, "rate at which a row skips the last layer's blocks; falls to 0 at the first layer"
+]
 AttentionDropout = Annotated[float, "dropout rate of attention probabilities"]
 LabelSmoothing = Annotated[float, "share of the probability spread over all classes in the loss"]
 
@@ -48,7 +58,7 @@ RemoveAttentionScale = Annotated[bool, "scores are not divided by the root of th
 ParameterSharing = Annotated[bool, "one layer's parameters serve all layers"]
 Mask = Annotated[MaskKind, "which tokens self-attention may see"]
 Pooling = Annotated[
-    Literal["first", "last", "mean", "max", "legacy_last", "legacy_mean"],
+    Literal["first", "last", "mean", "max", "patches", "legacy_last", "legacy_mean"],
     "how a document's states become one vector",
 ]
 TieStreams = Annotated[bool, "both streams are one: one embedding and one encoder serve them"]

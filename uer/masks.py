@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from uer.glossary import MaskKind
+from uer.grid import Grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class Side:
         validity: [B, L] False at padding, or None where there is no padding.
         document: [B, L] document of each token, -1 at padding, or None: a row is one document.
         prefix: [B, L] tokens that the whole document sees; only `causal_with_prefix` asks.
+        grid: how the patches of an image lie that the positions count, where it is one.
     """
 
     shape: tuple[int, int]
@@ -33,6 +35,7 @@ class Side:
     validity: torch.Tensor | None = None
     document: torch.Tensor | None = None
     prefix: torch.Tensor | None = None
+    grid: Grid | None = None
 
     def places(self, device: torch.device) -> torch.Tensor:
         """[B or 1, L] positions, written out."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from uer.glossary import MaskKind
+from uer.grid import Grid
 from uer.masks import AttentionMask, Side
 
 
@@ -31,6 +32,9 @@ class States:
         query: [B, Q] columns of the masked copies that go with an order.
         first: [D] row * L + column of each document's first token, or None: the rows' first.
         length: [D] tokens of each document, or None: whole rows.
+        indexed: the stretch in which label indices count (the patches behind a class token, the
+            text beside an image), or None: the whole sequence.
+        grid: how patches lie in the image, where the sequence is one; positions count its tokens.
         parts: named stretches of the sequence (``{"text": slice(0, 20), "image": …}``).
         extras: what a target asked for beside the last hidden vectors, by name.
         streams: all streams where there are several; everything else is that of the first.
@@ -46,6 +50,8 @@ class States:
     query: torch.Tensor | None = None
     first: torch.Tensor | None = None
     length: torch.Tensor | None = None
+    indexed: slice | None = None
+    grid: Grid | None = None
     parts: Mapping[str, slice] = field(default_factory=dict)
     extras: Mapping[str, torch.Tensor] = field(default_factory=dict)
     streams: tuple[States, ...] = ()
@@ -70,7 +76,9 @@ class States:
     def side(self) -> Side:
         """What attention masks need to know."""
         batch, length = self.hidden.shape[:2]
-        return Side((batch, length), self.position, self.validity, self.document, self.prefix)
+        return Side(
+            (batch, length), self.position, self.validity, self.document, self.prefix, self.grid
+        )
 
     def self_mask(self, kind: MaskKind) -> AttentionMask:
         """The mask of self-attention over these states."""
@@ -82,6 +90,14 @@ class States:
         return AttentionMask("fully_visible", self.side(), memory.side())
 
     def at(self, index: torch.Tensor) -> torch.Tensor:
+        """[M, H] the vectors at indices of labels, ``row * width + column`` of what is indexed."""
+        if self.indexed is not None:
+            start, width = self.indexed.start, self.indexed.stop - self.indexed.start
+            row = index // width
+            index = row * self.hidden.shape[1] + start + (index - row * width)
+        return self.flat(index)
+
+    def flat(self, index: torch.Tensor) -> torch.Tensor:
         """[M, H] the vectors at flat indices ``row * L + column``."""
         return self.hidden.flatten(0, 1).index_select(0, index)
 

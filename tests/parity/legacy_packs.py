@@ -21,12 +21,15 @@ def built(config, state):
     plan = planner.section(Model)
     planner.finish(also_known=["data_processor"])
     rows = {key: value.shape[0] for key, value in state.items() if value.dim()}
+    tables = (".word.embed", ".language_embedding.embed")
     words = {
-        side: [n for key, n in rows.items() if key.startswith(side) and ".word.embed" in key]
+        side: [
+            n for key, n in rows.items() if key.startswith(side) and any(t in key for t in tables)
+        ]
         for side in ("embedding", "tgt_embedding")
     }
     facts = {f"{side}.vocab_size": sizes[0] for side, sizes in words.items() if sizes}
-    last = words["tgt_embedding"] or words["embedding"]
+    last = words["tgt_embedding"] or words["embedding"] or [None]
     return plan.build(
         {
             **facts,
@@ -37,7 +40,10 @@ def built(config, state):
 
 
 def side(name, ids, seg):
-    """A side's fields of their ids and segments (0 at padding)."""
+    """A side's fields of their ids and segments (0 at padding), or of their image."""
+    if ids.dim() == 4:
+        return {f"{name}.image": ids}
+    seg = seg[:, : ids.shape[1]]  # an image may stand behind the text
     return {
         f"{name}.ids": ids,
         f"{name}.segment": (seg - 1).clamp(min=0),
@@ -53,6 +59,9 @@ def batch_of(case, targets, *, prefix_lm_loss=False):
     fields, seg = {}, case.get("in.tgt_seg", case.get("in.seg"))
     if "in.src" in case:
         fields |= side("src", case["in.src"], case["in.seg"])
+    elif "in.seg" in case:  # a text and an image that make one sequence
+        fields |= side("src", case["in.src.0"], seg) | side("src", case["in.src.1"], seg)
+        seg = seg[:, : case["in.src.0"].shape[1]]
     else:
         for number in (0, 1):
             fields |= side(f"src.{number}", case[f"in.src.{number}"], case[f"in.seg.{number}"])
@@ -63,6 +72,7 @@ def batch_of(case, targets, *, prefix_lm_loss=False):
             continue
         label = case.get(f"in.tgt.{name}", case.get("in.tgt"))
         if name == "mlm":
+            label = label[:, : seg.shape[1]]
             index = label.flatten().nonzero().flatten()
         elif name == "lm":
             index = (seg > int(prefix_lm_loss)).flatten().nonzero().flatten()

@@ -54,8 +54,11 @@ _DROPPED_IN_STREAMS = {"vocab_size": "the tokenizer knows how many tokens there 
 _SENSES = {
     "embedding": (embeddings, ("patch", "word_patch", "masked_patch", "speech")),
     "data_processor": (processors, ("vit", "vilt", "clip", "s2t", "beit", "dalle")),
-    "tokenizer": (tokenizers, ("image", "text_image", "virtual", "vqgan", "multimodal")),
+    "tokenizer": (tokenizers, ("text_image", "multimodal")),
 }
+
+# Embeddings that read images; the map of their patches has no bias there.
+_PATCHES = {"patch", "word_patch", "masked_patch"}
 
 # Their norm where it is built without asking the configuration.
 _FIXED_NORM = {"legacy": {"layernorm_eps": 1e-6}}
@@ -83,7 +86,7 @@ def translate(
     for name in STREAMS:
         if isinstance(ours.get(name), Mapping):
             ours[name] = _renamed(ours[name], _DROPPED | _DROPPED_IN_STREAMS, notes)
-    notes += _pieces_in_bert(ours) + _spans_of_processors(ours)
+    notes += _tokens_of_images(ours) + _pieces_in_bert(ours) + _spans_of_processors(ours)
     _require_known(ours)
     _hoist_pooling(ours)
     if theirs or dialect == "legacy":
@@ -116,6 +119,13 @@ def _renamed(
     if "projection" in ours and not ours.pop("projection"):
         ours.pop("feature_size", None)
     return ours
+
+
+def _tokens_of_images(config: dict[str, Any]) -> list[str]:
+    """Where there are only images there is no tokenizer, or it is a model of its own."""
+    if config.get("tokenizer") not in ("virtual", "image", "vqgan"):
+        return []
+    return [f"tokenizer {config.pop('tokenizer')} is ignored: images need none."]
 
 
 def _pieces_in_bert(config: dict[str, Any]) -> list[str]:
@@ -219,6 +229,8 @@ def _part_as_trained(section: dict[str, Any], notes: list[str]) -> None:
     """Parts whose arithmetic is their own."""
     for key in ("position_offset", "segments_num"):
         section.pop(key, None)  # their tables have neither unused rows nor another number
+    if _PATCHES & set(_names(section.get("embedding"))):
+        section["patch_bias"] = False
     position = section.get("position")
     if position == "alibi":
         del section["position"]

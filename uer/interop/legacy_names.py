@@ -20,6 +20,7 @@ _FIELDS = {
     "w": r"(?:weight|bias)_[ih]h",
     "side": r"embedding|tgt_embedding",
     "part": r"word|pos|seg",
+    "patches": r"patch|masked_patch",
     "head": r"sp|cls",
 }
 
@@ -53,6 +54,18 @@ _DECODER_LAYER = (
 _RELATIVE = "relative_pos_emb.relative_attention_bias.weight"
 _NAMES = (
     ("{side}.{part}.embedding.weight", "{side}.parts.{part}.weight"),
+    ("{side}.{patches}.cls_emb", "{side}.parts.{patches}.class_token"),
+    ("{side}.{patches}.projection.weight", "{side}.parts.{patches}.projection.weight"),
+    ("{side}.masked_patch.mask_emb", "{side}.parts.masked_patch.mask_vector"),
+    (
+        "{side}.word_patch.language_embedding.embedding.weight",
+        "{side}.parts.word_patch.text.weight",
+    ),
+    ("{side}.word_patch.vision_embedding.cls_emb", "{side}.parts.word_patch.image.class_token"),
+    (
+        "{side}.word_patch.vision_embedding.projection.weight",
+        "{side}.parts.word_patch.image.projection.weight",
+    ),
     ("{side}.word.embedding.weight", "{side}.weight"),  # of a model that has no list of embeddings
     ("{side}.layer_norm.{p}", "{side}.norm.{p}"),
     ("embedding.dual.stream_{k}_layer_norm.{p}", "embedding.norms.{k}.{p}"),
@@ -145,6 +158,8 @@ _SHAPES = (
         lambda value: value.flatten(),
         lambda value: value.reshape(1, -1, 1, 1),
     ),
+    _Shape(r"cls_emb$", lambda value: value.flatten(), lambda value: value.reshape(1, 1, -1)),
+    _Shape(r"mask_emb$", lambda value: value.flatten(), lambda value: value.reshape(1, -1)),
     _Shape(r"encoder_[01]_projection$", lambda value: value.T, lambda value: value.T),
 )
 

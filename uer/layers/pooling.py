@@ -24,9 +24,9 @@ def pool(states: States, how: str) -> torch.Tensor:
         return _legacy(states, how.removeprefix("legacy_"))
     first, length = states.firsts(), states.lengths()
     if how == "first":
-        return states.at(first)
+        return states.flat(first)
     if how == "last":
-        return states.at(first + length - 1)
+        return states.flat(first + length - 1)
     hidden = states.hidden.flatten(0, 1)
     owner = _owners(first, length, hidden.shape[0])
     held = hidden.new_zeros(first.shape[0] + 1, hidden.shape[1])
