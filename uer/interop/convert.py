@@ -21,6 +21,7 @@ from uer.interop.equivalent import (
 from uer.interop.huggingface.destination import export
 from uer.interop.huggingface.folders import is_foreign, open_folder
 from uer.interop.huggingface.sentence import in_both_streams, single_stream, write_modules
+from uer.interop.huggingface.source import WORDS
 from uer.interop.huggingface.tokenizer import write_tokenizer
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy, write_legacy
 from uer.interop.pretrained import checkpoint_config, require_folder
@@ -38,7 +39,6 @@ from uer.training.checkpoint import (
 )
 
 Kind = Literal["uer", "huggingface", "legacy"]
-_WORDS = "embedding.parts.word.weight"
 
 
 @dataclass(frozen=True)
@@ -199,8 +199,7 @@ def _legacy(
     recipe = read_recipe(config_path, overrides, dialect="legacy")
     found = read_legacy(path)
     facts: dict[str, Any] = {}
-    if _WORDS in found:
-        facts["vocab_size"] = found[_WORDS].shape[0]
+    facts |= _known(found)
     if "targets.cls.output.weight" in found:
         facts["labels_num"] = found["targets.cls.output.weight"].shape[0]
     config = {**recipe.config, "facts": {**recipe.facts, **facts}}
@@ -217,14 +216,19 @@ def _matched(
 ) -> Checkpoint:
     """Compare the weights with the configuration, without allocating the model."""
     recipe = read_recipe(config)
-    known = {} if _WORDS not in found else {"vocab_size": found[_WORDS].shape[0]}
     tokens = {} if tokenizer is None else tokenizer.facts()
-    facts = {**tokens, **known, **recipe.facts}
+    facts = {**tokens, **_known(found), **recipe.facts}
     with torch.device("meta"):
         model = recipe.model.build(facts)
     report, weights = match(model, found, path)
     require_body(path, report, partly=False)
     return Checkpoint(kind, recipe.config, weights, tokenizer, report, facts, notes)
+
+
+def _known(found: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """What the tensors say of the vocabulary."""
+    sizes = [found[name].shape[0] for name in WORDS if name in found]
+    return {"vocab_size": sizes[0]} if sizes else {}
 
 
 def with_tables(

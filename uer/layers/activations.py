@@ -15,9 +15,15 @@ def _linear(hidden: torch.Tensor) -> torch.Tensor:
     return hidden
 
 
+def _quick_gelu(hidden: torch.Tensor) -> torch.Tensor:
+    """CLIP's: a logistic function in the place of the normal distribution's."""
+    return hidden * torch.sigmoid(1.702 * hidden)
+
+
 ACTIVATIONS: dict[str, Activation] = {
     "gelu": F.gelu,  # exact, with erf; on CPU also the faster one
     "gelu_fast": partial(F.gelu, approximate="tanh"),
+    "quick_gelu": _quick_gelu,
     "relu": F.relu,
     "silu": F.silu,
     "linear": _linear,

@@ -19,7 +19,7 @@ from uer.tokenizers.base import Tokenizer
 
 CONFIG = "config.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
-_WORDS = "embedding.parts.word.weight"
+WORDS = ("embedding.parts.word.weight", "embedding.streams.0.parts.word.weight")
 
 
 class HuggingFaceFolder:
@@ -111,9 +111,9 @@ class HuggingFaceFolder:
         ]
 
     def _facts(self) -> dict[str, Any]:
-        words = self.tensors(self.targets).get(_WORDS)
-        size = self.theirs.get("vocab_size") if words is None else words.shape[0]
-        facts = {"vocab_size": size}
+        found = self.tensors(self.targets)
+        sizes = [found[name].shape[0] for name in WORDS if name in found]
+        facts = {"vocab_size": next(iter(sizes), self.theirs.get("vocab_size"))}
         return facts | {"labels_num": _classes(self.theirs)} if "cls" in self.targets else facts
 
 
@@ -140,7 +140,8 @@ def as_asked(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def kept(theirs: Config) -> dict[str, Any]:
     """What our configuration carries along for the way back: the family, ids, names of classes."""
-    ids = {k: v for k, v in theirs.items() if k.endswith("_token_id") and v is not None}
+    every = {**(theirs.get("text_config") or {}), **theirs}
+    ids = {k: v for k, v in every.items() if k.endswith("_token_id") and v is not None}
     found: dict[str, Any] = {"model_type": theirs["model_type"], **ids}
     labels = theirs.get("id2label")
     if labels:
@@ -187,7 +188,7 @@ def _architecture(family: Family, theirs: Config, stored: Mapping[str, Any]) -> 
     if not there and any(name.startswith(family.prefix) for name in stored):
         there = {"lm", "ngram"}
     possible = [name for name, targets in family.heads.items() if there.issuperset(targets)]
-    return max(possible, key=lambda name: len(family.heads[name]))
+    return max(possible or family.heads, key=lambda name: len(family.heads[name]))
 
 
 def _every_target(family: Family) -> list[str]:
