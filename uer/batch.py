@@ -17,15 +17,16 @@ field              shape          dtype   meaning
                                           known from the start; absent: all are known
 <side>.query       [B, Q]         int64   columns of each row's masked copies, -1 behind the last
 <side>.first       [D]            int64   row * L + column of each document's first token
-<side>.length      [D]            int64   tokens of each document; of a row without ids its frames,
-                                          samples or patches
-<side>.image       [B, C, Y, X]   float   pixels after all transforms
-<side>.frames      [B, F, N]      float   acoustic frames, zero behind the last
-<side>.wave        [B, S]         float   samples of sound, zero behind the last
-<side>.regions     [B, R, N]      float   features of an image's regions
-<side>.boxes       [B, R, K]      float   where the regions are
-<side>.visible     [B, U]         int64   ascending numbers of the patches to read; absent: all
-<side>.masked      [B, P]         bool    patches or frames that a mask vector replaces
+<side>.length      [D]            int64   tokens of each document; without ids: patches, frames or
+                                          samples of each row
+<side>.image       [B, C, H, W]   float32 pixels, transformed and normalised
+<side>.frames      [B, F, M]      float32 acoustic frames of M filter banks, 0 behind the end
+<side>.wave        [B, S]         float32 samples, 0 behind the end
+<side>.regions     [B, R, D]      float32 vectors of image regions
+<side>.boxes       [B, R, K]      float32 where these regions lie
+<side>.visible     [B, V]         int64   ascending numbers of the patches that the encoder reads;
+                                          absent: all
+<side>.masked      [B, P]         bool    patches or frames whose vector the mask vector replaces
 labels.<t>.index   [M]            int64   where target <t> predicts: row * L + column, or a
                                           document, or row * P + patch
 labels.<t>.value   [M] or [M, C]  int64   what it should predict; float [M, C] when soft
@@ -34,10 +35,16 @@ labels.<t>.*_index [M]            int64   where target <t> predicts something el
 labels.<t>.*_value [M]            int64   what: ``backward_`` is the token before (bilm)
 ================== ============== ======= ========================================================
 
+Patches are counted row by row of the image; labels at patches or frames count them alone, ``row * P
++ patch``, whatever else stands in the sequence (class token, text).
+
+A rank that has no rows left is given one whose labels, ``first`` and ``length`` are empty: it has
+no document (D = 0). So an embedding that reads no ids takes over ``first`` where there is one.
+
 The indices of a model with a decoder count in the side that the decoder reads, ``tgt``.
 
-B rows, L tokens of a row, D documents of all rows, M items predicted, C classes or channels. The P
-patches of an image are counted row by row, without class tokens.
+B rows, L tokens of a row, D documents of all rows, M items predicted, C classes (of an image:
+channels), P patches or frames.
 """
 
 from __future__ import annotations
@@ -118,7 +125,8 @@ class Batch(Mapping[str, torch.Tensor]):
         return self._made({k: v.pin_memory() for k, v in self.items()})
 
     def tokens(self) -> int:
-        """Real tokens (padding not counted) of all sides: what throughput is measured in.
+        """Real tokens, patches or frames (padding not counted) of all sides: what throughput is
+        measured in.
 
         Reads only shapes and document lengths, which the data path makes on the host.
         """

@@ -187,6 +187,8 @@ _DECLARING = (
     "uer.tokenizers.base",
     "uer.processors.base",
     "uer.maskings.base",
+    "uer.images.base",
+    "uer.transforms.base",
     "uer.tasks.base",
     "uer.optimizers.base",
     "uer.schedules.base",

@@ -10,9 +10,11 @@ from tqdm import tqdm
 
 from uer.builder import Plan, Planner
 from uer.cli.flags import Overrides
-from uer.cli.tokenizer import DEFAULT, make_tokenizer, side_facts
+from uer.cli.loading import reads_text
+from uer.cli.tokenizer import DEFAULT, make_tokenizer, side_facts, tokenizer_keys
 from uer.data.block_encoder import Words
-from uer.data.preprocess import Summary
+from uer.data.formats import FORMATS
+from uer.data.preprocess import LEFT_OUT, Summary, preprocess_media
 from uer.data.preprocess import preprocess as run
 from uer.errors import ConfigError
 from uer.files import require_writable
@@ -26,7 +28,9 @@ _log = logging.getLogger(__name__)
 
 def preprocess(
     *,
-    corpus_path: Annotated[list[str], "text files of the corpus"],
+    corpus_path: Annotated[
+        list[str], "text files of the corpus; with images or sounds also folders and tar files"
+    ],
     dataset_path: Annotated[str, "folder to write the data set to"] = "dataset.pt",
     data_processor: Annotated[
         str, "what instances will be made; decides the corpus format"
@@ -37,7 +41,7 @@ def preprocess(
         "who says where words start, for whole-word masking (default: the tokenizer; jieba with "
         "--whole_word_masking)",
     ] = None,
-    tokenizer: Annotated[str, "name of the tokenizer"] = "bert",
+    tokenizer: Annotated[str, "name of the tokenizer; images and sounds alone need none"] = "bert",
     special_tokens_path: Annotated[str | None, "JSON file of special tokens by role"] = None,
     tgt_tokenizer: Annotated[
         str | None, "tokenizer of the target side (default: the source's serves)"
@@ -50,6 +54,9 @@ def preprocess(
     json_format_corpus: Annotated[
         bool, 'each line of a corpus of documents is a JSON object {"text": "…"}'
     ] = False,
+    media_root: Annotated[
+        str | None, "folder that the paths in manifests are relative to (default: the manifest's)"
+    ] = None,
     plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
     overrides: Overrides,
 ) -> None:
@@ -58,7 +65,9 @@ def preprocess(
     Corpus formats: bert, albert, bart and gsg read a sentence per line and a blank line between
     documents; mlm, mpnet, lm, bilm, t5, ul2 and prophetnet a document per line; cls and cls_mlm
     lines of label<TAB>text[<TAB>second text]; mt and prefixlm lines of text<TAB>target text;
-    llm_pretrain JSON lines {"text"}; llm_sft JSON lines {"instruction", "input", "output"}.
+    llm_pretrain JSON lines {"text"}; llm_sft JSON lines {"instruction", "input", "output"}; vit
+    lines of label<TAB>image path, class folders or tar files. Images and sounds stay where they
+    are; the data set refers to them.
     """
     for file in plugin or ():
         load_plugin(file)
@@ -70,6 +79,9 @@ def preprocess(
         config["special_tokens"] = read_special_tokens(special_tokens_path)
     if processes_num < 1:
         raise ConfigError([f"processes_num: {processes_num} is not positive."])
+    if not reads_text(data_processor):
+        _preprocess_media(config, corpus_path, dataset_path, media_root)
+        return
     tokens, instances, options = plan_data(config)
     made: Tokenizer = tokens.build()
     described = {
@@ -86,18 +98,58 @@ def preprocess(
     # A processor that refuses its values does so now.
     instances.build(side_facts(made, target))
     require_writable(dataset_path, "meta.json")
+    corpus_format = _corpus_format(instances, json_format_corpus)
+    made_for = {"name": instances.name, "options": options}
     with tqdm(unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
-        summary = run(
-            corpus_path,
-            dataset_path,
-            tokenizer=made,
-            tgt_tokenizer=target,
-            corpus_format=_corpus_format(instances, json_format_corpus),
-            processes=processes_num,
-            words=words,
-            processor={"name": instances.name, "options": options},
-            on_progress=lambda so_far: _advance(bar, so_far),
-        )
+        if FORMATS[corpus_format].fields:
+            summary = preprocess_media(
+                corpus_path,
+                dataset_path,
+                tokenizer=made,
+                corpus_format=corpus_format,
+                media_root=media_root,
+                processes=processes_num,
+                processor=made_for,
+            )
+        else:
+            summary = run(
+                corpus_path,
+                dataset_path,
+                tokenizer=made,
+                tgt_tokenizer=target,
+                corpus_format=corpus_format,
+                processes=processes_num,
+                words=words,
+                processor=made_for,
+                on_progress=lambda so_far: _advance(bar, so_far),
+            )
+    _report(summary, dataset_path)
+
+
+def _preprocess_media(
+    config: dict[str, Any],
+    corpus_path: list[str],
+    dataset_path: str,
+    media_root: str | None,
+) -> None:
+    """As `preprocess`, for a corpus without texts: there is no tokenizer."""
+    keys = tokenizer_keys() | {"tokenizer", "special_tokens"}
+    planner = Planner(
+        {key: value for key, value in config.items() if key not in keys}, "command line"
+    )
+    instances = planner.choice("data_processor", Processor)
+    options = {key: config[key] for key in planner.asked() - {"data_processor"} if key in config}
+    planner.finish()
+    assert instances is not None
+    require_writable(dataset_path, "meta.json")
+    summary = preprocess_media(
+        corpus_path,
+        dataset_path,
+        tokenizer=None,
+        corpus_format=instances.part.corpus,
+        media_root=media_root,
+        processor={"name": instances.name, "options": options},
+    )
     _report(summary, dataset_path)
 
 
@@ -153,6 +205,17 @@ def _advance(bar: Any, summary: Summary) -> None:
 
 
 def _report(summary: Summary, dataset_path: str) -> None:
+    if summary.left_out:
+        _log.info(
+            "%d rows are not in it because their image or sound is not there; %s names them.",
+            summary.left_out,
+            f"{dataset_path}/{LEFT_OUT}",
+        )
+    if not summary.tokens:
+        _log.info(
+            "%s: %s documents in %.1f s.", dataset_path, f"{summary.documents:,}", summary.seconds
+        )
+        return
     rate = summary.total_bytes / 1e6 / max(summary.seconds, 1e-9)
     _log.info(
         "%s: %s documents, %s sentences, %s tokens (%.2f %% unknown) in %.1f s, %.1f MB/s.",

@@ -12,6 +12,7 @@ import torch
 
 from uer.cli import team
 from uer.cli.flags import Overrides
+from uer.cli.loading import Loading
 from uer.cli.tokenizer import require_vocabulary, side_facts, split_tokenizer, tokenizer_keys
 from uer.config import dump_yaml, load_config
 from uer.data.store import Store
@@ -55,6 +56,9 @@ def pretrain(
     pretrained_model_path: Annotated[str | None, "checkpoint to start from"] = None,
     resume_from_checkpoint: Annotated[str | None, "checkpoint of this run to go on from"] = None,
     eval_dataset_path: Annotated[str | None, "data set to evaluate on"] = None,
+    media_root: Annotated[
+        str | None, "where the images or sounds of the data sets are now, if they were moved"
+    ] = None,
     epochs: Annotated[int | None, "passes over the data to train for"] = None,
     max_tokens: Annotated[int | None, "tokens of all sides to train on"] = None,
     packing: Annotated[
@@ -69,6 +73,7 @@ def pretrain(
     plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
     settings: Annotated[dict[str, Any], Settings],
     launch: Annotated[dict[str, Any], Launch],
+    loading: Annotated[dict[str, Any], Loading],
     overrides: Overrides,
 ) -> None:
     """Pre-train a model on a data set.
@@ -80,7 +85,8 @@ def pretrain(
     for file in plugin or ():
         load_plugin(file)
     pretrained_model_path = resolve(pretrained_model_path)
-    store = Store.open(dataset_path)
+    reading = Loading(**loading)
+    store = Store.open(dataset_path, media_root)
     tokenizers, overrides = _tokenizers(store, overrides, dataset_path)
     if pretrained_model_path is not None and not allow_partial:
         _require_trained_with(tokenizers, pretrained_model_path)
@@ -102,12 +108,14 @@ def pretrain(
     machine.seed_everything(chosen.seed)
     labels = _labels(store, dataset_path, labels_num)
     facts = known_facts(tokenizers, recipe, labels)
-    source, target = tokenizers["src"], tokenizers.get("tgt")
+    source, target = tokenizers.get("src"), tokenizers.get("tgt")
     model = build_model(recipe, facts)
     if pretrained_model_path is not None:
         report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
         _log.info("%s: %s", pretrained_model_path, report.line())
-    stream = _stream(store, recipe, model, chosen, packing, facts, together.processes)
+    plain = _stream(store, recipe, model, chosen, packing, facts, together.processes)
+    media_report = reading.report(together.processes.rank)
+    stream = reading.stream(plain, media_report)
     _log.info("%s: %s", dataset_path, _figures(stream.report()))
     steps_given = "total_steps" in {**recipe.settings, **settings}
     chosen = with_length(
@@ -115,13 +123,13 @@ def pretrain(
     )
     evaluation = None
     if eval_dataset_path is not None:
-        held_out = Store.open(eval_dataset_path)
+        held_out = Store.open(eval_dataset_path, media_root)
+        _require_classes(store, held_out, eval_dataset_path)
         for side, tokenizer in tokenizers.items():
             held_out.require_tokenizer(tokenizer, side)
         _labels(held_out, eval_dataset_path, facts.get("labels_num"))
-        evaluation = Evaluation(
-            data=_stream(held_out, recipe, model, chosen, packing, facts, together.processes)
-        )
+        dev = _stream(held_out, recipe, model, chosen, packing, facts, together.processes)
+        evaluation = Evaluation(data=reading.stream(dev, media_report))
     config = {**recipe.config, "facts": {**recipe.facts, **labels}}
     trainer = Trainer(
         model,
@@ -132,14 +140,18 @@ def pretrain(
         engine=together.engine(chosen),
         contents=Contents(
             config=dump_yaml(config),
-            save_tokenizer=source.save,
+            save_tokenizer=source.save if source else None,
             save_tgt_tokenizer=target.save if target else None,
         ),
         evaluation=evaluation,
         writers=writers(log_path, tensorboard_path, together.processes),
-        meter=_meter(recipe, facts, stream, together),
+        meter=_meter(recipe, facts, plain, together),
     )
-    trainer.run(resume_from_checkpoint)
+    try:
+        trainer.run(resume_from_checkpoint)
+    finally:
+        if media_report.counts:
+            _log.warning(media_report.line())
 
 
 def build_model(recipe: Recipe, facts: Mapping[str, Any]) -> Model:
@@ -233,6 +245,8 @@ def known_facts(
     Raises:
         UserError: the tokenizer has tokens that the word table has no rows for.
     """
+    if not tokenizers:
+        return {**recipe.facts, **labels}
     decodes = recipe.model.parts.get("decoder") is not None
     source = tokenizers["src"]
     told = side_facts(source, tokenizers.get("tgt"), decodes=decodes)
@@ -252,6 +266,22 @@ def _made_for(store: Store) -> dict[str, Any]:
     return {"data_processor": made_for.get("name"), **made_for.get("options", {})}
 
 
+def _require_classes(store: Store, held_out: Store, path: str) -> None:
+    """Classes that have names are numbered alike.
+
+    Raises:
+        DataError: they are not.
+    """
+    ours, theirs = store.meta.classes, held_out.meta.classes
+    if ours and theirs and ours != theirs:
+        odd = sorted(set(ours) ^ set(theirs))
+        raise DataError(
+            f"its classes are not those of the training data ({', '.join(odd[:5])} differ), so "
+            "their numbers mean something else; give both the same sub-folders.",
+            path,
+        )
+
+
 def _labels(store: Store, path: str, labels_num: int | None) -> dict[str, int]:
     """How many classes the rows of the data set have.
 
@@ -260,6 +290,8 @@ def _labels(store: Store, path: str, labels_num: int | None) -> dict[str, int]:
     """
     if "label" not in store.columns:
         return {} if labels_num is None else {"labels_num": labels_num}
+    if store.columns["label"].ndim == 2:
+        return {"labels_num": store.columns["label"].shape[1]}
     found = np.unique(store.columns["label"])
     highest = int(found[-1])
     if labels_num is None and highest >= len(found):
@@ -294,7 +326,7 @@ def _stream(
         processor,
         batch_size=settings.batch_size,
         seq_length=processor.seq_length,
-        packing=packing if model.packable else "off",
+        packing=packing if model.packable and processor.packable else "off",
         seed=settings.seed,
         rank=processes.rank,
         world=processes.world,

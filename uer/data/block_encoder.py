@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import logging
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from uer.data.corpus import Block, read_documents
-from uer.data.formats import FORMATS
+from uer.data.formats import FORMATS, Parsed
+from uer.data.media.references import Reference
 from uer.data.store_meta import token_type
 from uer.errors import UserError
 from uer.registry import load_plugin
@@ -49,6 +51,7 @@ class Encoded(NamedTuple):
         halved_pairs: how many pairs have such a sentence.
         blank_lines: how many.
         bytes: of the block.
+        media: images or sounds by name, one per document.
     """
 
     sides: dict[str, EncodedSide]
@@ -57,6 +60,7 @@ class Encoded(NamedTuple):
     halved_pairs: int
     blank_lines: int
     bytes: int
+    media: dict[str, list[Reference]]
 
 
 class Saved(NamedTuple):
@@ -96,10 +100,16 @@ class BlockEncoder:
         """An encoder with saved tokenizers; arguments as for the class."""
         return cls({name: one.load() for name, one in saved.items()}, corpus_format, words)
 
-    def __call__(self, block: Block) -> Encoded:
-        """Tokenise a block."""
-        parsed = read_documents(block, self.corpus_format)
+    def __call__(self, work: Block | Parsed) -> Encoded:
+        """Tokenise a block of a corpus, or documents with media."""
+        if isinstance(work, Parsed):
+            return self._encoded(work, 0)
+        return self._encoded(read_documents(work, self.corpus_format), work.end - work.start)
+
+    def _encoded(self, parsed: Parsed, size: int) -> Encoded:
         sides = len(self.tokenizers)
+        if not sides:
+            return Encoded({}, parsed.columns, 0, 0, parsed.blank_lines, size, parsed.media)
         texts = {name: parsed.texts[at::sides] for at, name in enumerate(self.tokenizers)}
         made = {name: self._encode(name, some) for name, some in texts.items()}
         full = np.stack([one.lengths > 0 for one in made.values()], axis=1).ravel()
@@ -109,11 +119,12 @@ class BlockEncoder:
             whole = pairs.all(axis=1)
             kept, halved = np.repeat(whole, 2), int((~whole).sum())
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])
-        starts, columns = before[parsed.document_starts], parsed.columns
-        if columns:
+        starts, columns, media = before[parsed.document_starts], parsed.columns, parsed.media
+        if columns or media:
             # Rows lie whole in one block; a row without a token takes its values with it.
             alive = np.diff(starts, append=before[-1]) > 0
             columns = {name: values[alive] for name, values in columns.items()}
+            media = {name: list(compress(some, alive)) for name, some in media.items()}
         return Encoded(
             sides={
                 name: self._side(name, one, kept[at::sides], starts // sides)
@@ -123,7 +134,8 @@ class BlockEncoder:
             empty_sentences=int((~full).sum()),
             halved_pairs=halved,
             blank_lines=parsed.blank_lines,
-            bytes=block.end - block.start,
+            bytes=size,
+            media=media,
         )
 
     def _encode(self, side: str, texts: list[str]) -> Tokens:

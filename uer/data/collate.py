@@ -65,7 +65,11 @@ def collate(
         pad = tgt_pad_id if tgt_pad_id is not None and side.startswith("tgt") else pad_id
         places[side], own = _side(ragged, rows, rows.widths.get(side), pad)
         fields |= {f"{side}.{name}": value for name, value in own.items()}
+    for name, values in prepared.arrays.items():
+        fields |= {key: value for key, value in _array(name, values).items() if key not in fields}
     labels: dict[str, NDArray[Any]] = {}
+    for target, of_patches in prepared.patch_labels.items():
+        labels |= {f"labels.{target}.{leaf}": v for leaf, v in of_patches.fields().items()}
     for target, (side, index, value) in prepared.token_labels.items():
         name, _, prefix = target.partition(".")
         stem = f"labels.{name}.{prefix}_" if prefix else f"labels.{name}."
@@ -75,7 +79,8 @@ def collate(
         labels[f"labels.{target}.index"] = np.arange(len(value))
         labels[f"labels.{target}.value"] = value
     if not labelled:  # no documents either, for targets that score each of them
-        labels |= {f"{side}.{leaf}": fields[f"{side}.length"] for side in places for leaf in _EACH}
+        sides = [name.removesuffix(".length") for name in fields if name.endswith(".length")]
+        labels |= {f"{side}.{leaf}": fields[f"{side}.length"] for side in sides for leaf in _EACH}
         labels = {name: value[:0] for name, value in labels.items()}
     fields |= labels
     return Batch({name: torch.from_numpy(_plain(value)) for name, value in fields.items()})
@@ -121,6 +126,17 @@ def _side(
             fields["document"] = laid_out(np.repeat(number, ragged.lengths()), -1)
             fields["position"] = laid_out(ragged.positions(), 0)
     return place, fields
+
+
+def _array(name: str, values: NDArray[Any] | list[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """A field with a row per instance; of rows of different lengths also how long they are."""
+    if not isinstance(values, list):
+        return {name: values}
+    lengths = np.array([len(row) for row in values])
+    field = np.zeros((len(values), int(lengths.max()), *values[0].shape[1:]), values[0].dtype)
+    for place, row in zip(field, values, strict=True):
+        place[: len(row)] = row
+    return {name: field, f"{name.rpartition('.')[0]}.length": lengths}
 
 
 def _columns(wanted: NDArray[np.bool_]) -> Ints:

@@ -78,7 +78,9 @@ def read_documents(block: Block, corpus_format: str) -> Parsed:
     """
     lines = read_lines(block)
     try:
-        return FORMATS[corpus_format].parse(lines)
+        parse = FORMATS[corpus_format].parse
+        assert parse is not None, "manifests are no text"
+        return parse(lines)
     except WrongLineError as error:
         line = _line_number(block.path, _read(block)[0]) + error.number
         shape = FORMATS[corpus_format].shape

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from uer.data.media.references import Reference
 from uer.errors import ConfigError, did_you_mean
 
 
@@ -20,12 +21,14 @@ class Parsed(NamedTuple):
             begins; the same number may stand there more than once.
         columns: values by name, one per document start.
         blank_lines: how many lines held no text.
+        media: images or sounds by name, one per document start.
     """
 
     texts: list[str]
     document_starts: np.ndarray
     columns: dict[str, np.ndarray]
     blank_lines: int
+    media: dict[str, list[Reference]] = {}  # noqa: RUF012 - nobody changes it
 
 
 class CorpusFormat(NamedTuple):
@@ -33,14 +36,22 @@ class CorpusFormat(NamedTuple):
 
     Args:
         shape: what the format expects, for people.
-        parse: turns the lines of a block into documents.
+        parse: turns the lines of a block into documents; None: a manifest, whose rows
+            `uer.data.media` reads.
         paired: every document has two texts that make sense together only: if one of them gives no
             token, neither is kept. The second may be tokenised on its own, as side ``tgt``.
+        fields: of a manifest: what a row has, in order: ``label``, ``text``, ``image``, ``sound``.
     """
 
     shape: str
-    parse: Callable[[list[str]], Parsed]
+    parse: Callable[[list[str]], Parsed] | None
     paired: bool = False
+    fields: tuple[str, ...] = ()
+
+    @property
+    def has_text(self) -> bool:
+        """Its documents have texts, which a tokenizer is needed for."""
+        return not self.fields or "text" in self.fields
 
 
 class WrongLineError(Exception):
@@ -181,6 +192,17 @@ def _field(row: dict[str, Any], name: str, number: int, default: str | None = No
     return value
 
 
+def _manifest(*fields: str) -> CorpusFormat:
+    line = "<TAB>".join("path" if field in ("image", "sound") else field for field in fields)
+    of_classes = " with a sub-folder for each class" if "label" in fields else ""
+    folder = "" if "text" in fields else f", or is a folder{of_classes}"
+    shape = (
+        f"'{line}' in each line, with paths relative to its folder, or the same in JSON lines or "
+        f"Parquet, or tar files{folder}"
+    )
+    return CorpusFormat(shape, None, fields=fields)
+
+
 FORMATS = {
     "sentences": CorpusFormat(
         "one sentence per line and a blank line between documents", _parse_sentences
@@ -198,4 +220,10 @@ FORMATS = {
         _parse_instructions,
         paired=True,
     ),
+    "images": _manifest("image"),
+    "labelled_images": _manifest("label", "image"),
+    "captioned_images": _manifest("text", "image"),
+    "sounds": _manifest("sound"),
+    "labelled_sounds": _manifest("label", "sound"),
+    "transcribed_sounds": _manifest("text", "sound"),
 }

@@ -15,6 +15,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from uer.data.media.references import MediaColumn
+
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
 
@@ -53,6 +55,11 @@ class TokenStore(Protocol):
     @property
     def columns(self) -> Mapping[str, NDArray[Any]]:
         """A value per document by name: [D] or [D, C]."""
+        ...
+
+    @property
+    def media(self) -> Mapping[str, MediaColumn]:
+        """An image or a sound per document by name."""
         ...
 
     def __len__(self) -> int: ...
@@ -107,11 +114,12 @@ class Instances:
         start: int64 [N, K] first token of each span.
         length: int32 [N, K] its tokens.
         fields: further facts by name, [N, …] each.
-        side: the side of the store that the spans lie in.
+        side: the side of the store that the spans lie in; None: they have no tokens.
         beside: what further sides of the model read, by their names (``tgt``), instance by
             instance the same N; these have nothing beside them.
         offsets: int64 [S+1] where the sentences start that the instances were made of, for
             processors that move or select them; None where nobody asks.
+        media: by media column of the store: int64 [N] the document whose medium is read.
     """
 
     layouts: tuple[Layout, ...]
@@ -119,16 +127,33 @@ class Instances:
     start: Ints
     length: NDArray[np.int32]
     fields: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    side: str = "src"
+    side: str | None = "src"
     beside: Mapping[str, Instances] = field(default_factory=dict)
     offsets: Ints | None = None
+    media: Mapping[str, Ints] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.layout)
 
+    @staticmethod
+    def without_tokens(
+        media: Mapping[str, Ints], fields: Mapping[str, NDArray[Any]] | None = None
+    ) -> Instances:
+        """Instances that are images or sounds alone; arguments as for the class."""
+        size = len(next(iter(media.values())))
+        return Instances(
+            ((),),
+            np.zeros(size, np.uint8),
+            np.zeros((size, 0), np.int64),
+            np.zeros((size, 0), np.int32),
+            fields or {},
+            side=None,
+            media=media,
+        )
+
     def views(self) -> dict[str, Instances]:
-        """What each side of the model reads; ``src`` reads these themselves."""
-        return {"src": self, **self.beside}
+        """What each side of the model reads; ``src`` reads these themselves, or has no tokens."""
+        return {**({} if self.side is None else {"src": self}), **self.beside}
 
     def lengths(self) -> Ints:
         """[N] tokens of each instance, constants included."""
@@ -331,6 +356,7 @@ def gather_sides(store: TokenStore, instances: Instances, which: Ints) -> dict[s
     return {
         name: gather(store.sides[view.side], view, which)
         for name, view in instances.views().items()
+        if view.side is not None
     }
 
 

@@ -17,12 +17,16 @@ from typing import Any
 import numpy as np
 
 from uer.data.block_encoder import BlockEncoder, Encoded, Saved, Words, require_jieba
-from uer.data.corpus import BLOCK_BYTES, Block, cut_blocks
+from uer.data.corpus import BLOCK_BYTES, cut_blocks
 from uer.data.formats import FORMATS, require_format
+from uer.data.media.collect import Collection
+from uer.data.media.report import MediaReport
 from uer.data.store_writer import StoreWriter, write_store
 from uer.data.workers import in_order
 from uer.errors import ConfigError, DataError
 from uer.tokenizers.base import Tokenizer
+
+LEFT_OUT = "left_out.tsv"  # in a store: media that are not there
 
 
 @dataclass
@@ -40,6 +44,7 @@ class Summary:
         empty_sentences: sentences that gave no token and are not in the store.
         halved_pairs: pairs that are not in the store because one of their texts gave no token.
         blank_lines: lines without text.
+        left_out: rows whose image or sound is not there.
         seconds: since the start.
     """
 
@@ -53,6 +58,7 @@ class Summary:
     empty_sentences: int = 0
     halved_pairs: int = 0
     blank_lines: int = 0
+    left_out: int = 0
     started: float = field(default_factory=time.perf_counter, repr=False)
     seconds: float = 0.0
 
@@ -118,7 +124,7 @@ def preprocess(
         }
         make = partial(BlockEncoder.make, saved, corpus_format, words)
         for block, encoded in zip(blocks, in_order(make, blocks, processes), strict=True):
-            _append(writer, block, encoded)
+            _append_sides(writer, encoded, first=block.start == 0)
             _count(summary, writer, encoded)
             if on_progress:
                 on_progress(summary)
@@ -130,7 +136,69 @@ def preprocess(
     return summary
 
 
-def _append(writer: StoreWriter, block: Block, encoded: Encoded) -> None:
+def preprocess_media(
+    corpus_paths: Sequence[str | Path],
+    dataset_path: str | Path,
+    *,
+    tokenizer: Tokenizer | None,
+    corpus_format: str,
+    media_root: str | Path | None = None,
+    processes: int = 1,
+    processor: dict[str, Any] | None = None,
+    on_progress: Callable[[Summary], None] | None = None,
+) -> Summary:
+    """Put a corpus of images or sounds into a store: where they lie, and their texts and labels.
+
+    No image is decoded or copied. Rows whose medium is not there are left out, and named in the
+    file ``left_out.tsv`` of the store.
+
+    Args:
+        corpus_paths: manifests, folders or tar files; see `uer.data.media`.
+        dataset_path: as for `preprocess`.
+        tokenizer: makes the ids of the texts; None where the format has none.
+        corpus_format: a format with media.
+        media_root: folder that the paths in manifests are relative to; by default the manifest's.
+        processes: as for `preprocess`.
+        processor: as for `preprocess`.
+        on_progress: as for `preprocess`.
+
+    Raises:
+        UserError: as for `preprocess`.
+        DataError: the corpus is missing, empty, not of its format, or names files outside of the
+            folder of its manifest.
+    """
+    require_format(corpus_format)
+    summary = Summary(total_bytes=0)
+    by_side = {} if tokenizer is None else {"src": tokenizer}
+    store = write_store(dataset_path, by_side, corpus_format=corpus_format, processor=processor)
+    with store as writer:
+        report = MediaReport(writer.folder / LEFT_OUT)
+        rows = Collection.of(corpus_paths, corpus_format, report, media_root)
+        writer.classes += rows.classes
+        saved = {
+            name: Saved(writer.saved_tokenizer(name), _plugin(made))
+            for name, made in by_side.items()
+        }
+        make = partial(BlockEncoder.make, saved, corpus_format, "tokenizer")
+        for encoded in in_order(make, rows.pieces(), processes if by_side else 1):
+            # Every row is a document of its own.
+            _append_sides(writer, encoded, first=True)
+            for name, references in encoded.media.items():
+                writer.append_media(name, rows.root, references)
+                summary.documents += len(references)
+            _count(summary, writer, encoded)
+            if on_progress:
+                on_progress(summary)
+        if not summary.documents:
+            found = report.line() or "there is no row in it."
+            names = ", ".join(map(str, corpus_paths))
+            raise DataError(f"the corpus {names} gives no row that could be used: {found}")
+        summary.left_out = report.counts.total()
+    _measure(summary, writer)
+    return summary
+
+
+def _append_sides(writer: StoreWriter, encoded: Encoded, *, first: bool) -> None:
     for name, side in encoded.sides.items():
         starts = side.document_starts
         writer.sides[name].append(
@@ -138,7 +206,7 @@ def _append(writer: StoreWriter, block: Block, encoded: Encoded) -> None:
             word_starts=side.word_starts,
             sentence_lengths=side.sentence_lengths,
             # A document does not span files.
-            document_starts=np.append(0, starts) if block.start == 0 else starts,
+            document_starts=np.append(0, starts) if first else starts,
         )
     for name, values in encoded.columns.items():
         writer.append_column(name, values)
@@ -155,10 +223,11 @@ def _count(summary: Summary, writer: StoreWriter, encoded: Encoded) -> None:
 
 def _measure(summary: Summary, writer: StoreWriter) -> None:
     sides = writer.sides.values()
-    summary.documents = writer.sides["src"].documents
+    if "src" in writer.sides:
+        summary.documents = writer.sides["src"].documents
+        summary.one_sentence_documents = writer.sides["src"].one_sentence_documents
     summary.sentences = sum(side.sentences for side in sides)
     summary.tokens = sum(side.tokens for side in sides)
-    summary.one_sentence_documents = writer.sides["src"].one_sentence_documents
     summary.seconds = time.perf_counter() - summary.started
 
 

@@ -10,14 +10,20 @@ computed from it anew each epoch, so one store serves every text objective. Its 
     src/word_starts.bin           one bit per token, least significant first
     columns/<name>.bin            a value or vector per document (labels, …)
     columns/<name>.offsets.bin    int64 [D+1], only where a document has any number of values
+    media/<name>.bin              UTF-8, the path of every document's image or sound below a root
+    media/<name>.offsets.bin      int64 [D+1], where each path begins
+    media/<name>.places.bin       int64 [D, 2], first byte and size in the file; only for tar files
     tokenizer/                    the tokenizer of src; tokenizer_<side>/ of further sides
 
+A store of images or sounds without text has no side and no tokenizer.
+
 Everything is little-endian and depends on the corpus, the tokenizer and the options alone: no time,
-no path, no number of processes. The same input gives the same bytes.
+no number of processes, and no path but the root of media. The same input gives the same bytes.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +31,10 @@ from typing import Any
 
 import numpy as np
 
+from uer.data.media.references import MediaColumn
 from uer.data.store_meta import (
     ColumnMeta,
+    MediaMeta,
     Meta,
     column_meta,
     read_meta,
@@ -87,6 +95,7 @@ class Store:
     Attributes:
         sides: token sides by name; text has ``src``.
         columns: by name, [D] or [D, C] arrays or a `VariableColumn`.
+        media: images or sounds by name.
         meta: counts and origin.
     """
 
@@ -96,16 +105,33 @@ class Store:
         sides: dict[str, TokenSide],
         columns: dict[str, Any],
         tokenizers: Mapping[str, Tokenizer | Path],
+        media: dict[str, MediaColumn] | None = None,
+        *,
+        folder: Path | None = None,
     ) -> None:
         self.meta, self.sides, self.columns = meta, sides, columns
+        self.media = media or {}
         self._tokenizers = dict(tokenizers)
+        self._folder = folder
+
+    def __reduce__(self) -> Any:
+        """Another process maps the same files instead of receiving a copy."""
+        if self._folder is None:
+            return Store, (self.meta, self.sides, self.columns, {}, self.media)
+        root = next((column.root for column in self.media.values()), None)
+        return Store.open, (self._folder, root)
 
     @classmethod
-    def open(cls, path: str | Path) -> Store:
+    def open(cls, path: str | Path, media_root: str | Path | None = None) -> Store:
         """Map a store that preprocessing wrote; nothing is loaded yet.
 
+        Args:
+            path: its folder.
+            media_root: where the media are now, if they were moved since.
+
         Raises:
-            DataError: there is no whole store of a known format at ``path``.
+            DataError: there is no whole store of a known format at ``path``, or no folder where its
+                media should be.
         """
         folder = Path(path)
         meta = read_meta(folder)
@@ -114,14 +140,20 @@ class Store:
             name: _open_column(folder / "columns", name, column)
             for name, column in meta.columns.items()
         }
-        return cls(meta, sides, columns, {name: folder / tokenizer_folder(name) for name in sides})
+        media = {
+            name: _open_media(folder / "media", name, media_root or column.root, column.members)
+            for name, column in meta.media.items()
+        }
+        tokenizers = {name: folder / tokenizer_folder(name) for name in sides}
+        return cls(meta, sides, columns, tokenizers, media, folder=folder)
 
     @classmethod
     def in_memory(
         cls,
-        tokenizer: Tokenizer,
+        tokenizer: Tokenizer | None,
         documents: Sequence[Sequence[str]],
         columns: Mapping[str, Any] | None = None,
+        media: Mapping[str, MediaColumn] | None = None,
     ) -> Store:
         """A store of rows, for fine-tuning and inference.
 
@@ -129,30 +161,40 @@ class Store:
         are what predictions are written by.
 
         Args:
-            tokenizer: of the only side, ``src``.
-            documents: the sentences of each document.
+            tokenizer: of the only side, ``src``; None: there is no text.
+            documents: the sentences of each document; without a tokenizer empty.
             columns: [D] or [D, C] values by name; integers become int64, floats float32.
+            media: images or sounds by name.
 
         Raises:
             DataError: a column does not fit the documents.
         """
-        encoded = tokenizer.encode_batch([text for texts in documents for text in texts])
-        side = TokenSide(
-            tokens=encoded.ids.astype(token_type(tokenizer)),
-            sentences=_offsets(encoded.lengths),
-            documents=_offsets(np.array([len(texts) for texts in documents], np.int64)),
-            word_starts=np.packbits(encoded.word_starts, bitorder="little"),
-        )
-        made = {name: _column(name, v, len(documents)) for name, v in (columns or {}).items()}
+        sides: dict[str, TokenSide] = {}
+        if tokenizer is not None:
+            sides["src"] = _encoded_side(tokenizer, documents)
+        media = dict(media or {})
+        rows = {len(documents)} if tokenizer is not None else set()
+        rows |= {len(column) for column in media.values()}
+        assert len(rows) == 1, f"texts and media disagree on the rows: {rows}"
+        size = rows.pop()
+        made = {name: _column(name, values, size) for name, values in (columns or {}).items()}
         meta = Meta(
-            documents=len(documents),
+            documents=size,
             corpus_format="rows",
             processor=None,
-            sides={"src": side_meta(tokenizer, len(side.tokens), len(encoded.lengths))},
+            sides={
+                name: side_meta(tokenizer, len(side.tokens), len(side.sentences) - 1)
+                for name, side in sides.items()
+                if tokenizer is not None
+            },
             columns={name: column_meta(values) for name, values in made.items()},
+            media={
+                name: MediaMeta(root=column.root, members=column.places is not None)
+                for name, column in media.items()
+            },
             files={},
         )
-        return cls(meta, {"src": side}, dict(made), {"src": tokenizer})
+        return cls(meta, sides, dict(made), {"src": tokenizer} if tokenizer else {}, media)
 
     def __len__(self) -> int:
         """How many documents there are."""
@@ -196,6 +238,16 @@ class Store:
             )
 
 
+def _encoded_side(tokenizer: Tokenizer, documents: Sequence[Sequence[str]]) -> TokenSide:
+    encoded = tokenizer.encode_batch([text for texts in documents for text in texts])
+    return TokenSide(
+        tokens=encoded.ids.astype(token_type(tokenizer)),
+        sentences=_offsets(encoded.lengths),
+        documents=_offsets(np.array([len(texts) for texts in documents], np.int64)),
+        word_starts=np.packbits(encoded.word_starts, bitorder="little"),
+    )
+
+
 def _open_side(folder: Path, dtype: str) -> TokenSide:
     return TokenSide(
         tokens=_map(folder / "tokens.bin", dtype),
@@ -210,6 +262,21 @@ def _open_column(folder: Path, name: str, meta: ColumnMeta) -> np.ndarray | Vari
     if meta.variable:
         return VariableColumn(values, _map(folder / f"{name}.offsets.bin", "int64"))
     return values if meta.width is None else values.reshape(-1, meta.width)
+
+
+def _open_media(folder: Path, name: str, root: str | Path, members: bool) -> MediaColumn:
+    if not Path(root).is_dir():
+        raise DataError(
+            f"the data set's {name}s lie below this folder, which is not there; say where they are "
+            "now with --media_root, or preprocess again.",
+            root,
+        )
+    return MediaColumn(
+        os.path.realpath(root),
+        _map(folder / f"{name}.bin", "uint8"),
+        _map(folder / f"{name}.offsets.bin", "int64"),
+        _map(folder / f"{name}.places.bin", "int64").reshape(-1, 2) if members else None,
+    )
 
 
 def _map(path: Path, dtype: str) -> np.ndarray:

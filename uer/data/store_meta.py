@@ -48,6 +48,18 @@ class ColumnMeta(_Strict):
     variable: bool = False
 
 
+class MediaMeta(_Strict):
+    """A column of images or sounds.
+
+    Args:
+        root: folder that their paths are relative to.
+        members: they are stretches of files (members of tar files).
+    """
+
+    root: str
+    members: bool = False
+
+
 class Meta(_Strict):
     """What ``meta.json`` says.
 
@@ -55,6 +67,8 @@ class Meta(_Strict):
         documents: D.
         corpus_format: how the corpus was read; see `uer.data.corpus`.
         processor: name and options of the data processor it was made for, as the caller gave them.
+        media: columns of images or sounds.
+        classes: names of the classes that labels number, where the corpus has names for them.
         files: size in bytes of every other file, by its path inside the folder.
     """
 
@@ -65,6 +79,8 @@ class Meta(_Strict):
     processor: dict[str, Any] | None
     sides: dict[str, SideMeta]
     columns: dict[str, ColumnMeta]
+    media: dict[str, MediaMeta] = {}
+    classes: list[str] = []
     files: dict[str, int]
 
 

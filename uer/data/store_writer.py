@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from uer.data.media.references import Reference, as_arrays
 from uer.data.store_meta import (
     META,
     ColumnMeta,
+    MediaMeta,
     Meta,
     column_meta,
     side_meta,
@@ -45,7 +47,8 @@ def write_store(
     with atomic_folder(path, META) as folder, ExitStack() as files:
         writer = StoreWriter(folder, tokenizers, files)
         yield writer
-        text = writer.meta(corpus_format, processor).model_dump_json(indent=2)
+        meta = writer.meta(corpus_format, processor)
+        text = meta.model_dump_json(indent=2, exclude=None if meta.media else {"media", "classes"})
         (folder / META).write_text(text + "\n", encoding="utf-8")
 
 
@@ -59,12 +62,17 @@ class StoreWriter:
 
     Attributes:
         sides: the open sides, for their running counts.
+        folder: the folder, for further files.
+        classes: names of the classes that labels number.
     """
 
     def __init__(self, folder: Path, tokenizers: Mapping[str, Tokenizer], files: ExitStack) -> None:
         self._folder, self._files = folder, files
+        self.folder, self.classes = folder, list[str]()
         self._columns: dict[str, ColumnMeta] = {}
         self._open: dict[str, tuple[_File, _File | None]] = {}
+        self._media: dict[str, MediaMeta] = {}
+        self._open_media: dict[str, list[_File]] = {}
         self._tokenizers = tokenizers
         for name, tokenizer in tokenizers.items():
             tokenizer.save(folder / tokenizer_folder(name))
@@ -103,6 +111,32 @@ class StoreWriter:
             offsets.append(held + np.cumsum(lengths, dtype=np.int64))
         data.append(values)
 
+    def append_media(self, name: str, root: str, references: Sequence[Reference]) -> None:
+        """Append the images or sounds of the next documents; none of them is read.
+
+        Args:
+            name: of the column.
+            root: real path of the folder that all paths of the column are relative to.
+            references: where they lie.
+        """
+        if not references:
+            return
+        text, lengths, places = as_arrays(references)
+        if name not in self._open_media:
+            place, members = self._folder / "media", places is not None
+            endings = ("", ".offsets", ".places")[: 3 if members else 2]
+            made = [_File(place / f"{name}{ending}.bin", self._files) for ending in endings]
+            made[1].append(np.zeros(1, np.int64))
+            self._open_media[name] = made
+            self._media[name] = MediaMeta(root=root, members=members)
+        data, offsets, *further = self._open_media[name]
+        assert (places is not None) == bool(further), "a column holds files or members, not both"
+        offsets.append(data.bytes + np.cumsum(lengths, dtype=np.int64))
+        data.append(text)
+        for file in further:
+            assert places is not None
+            file.append(places)
+
     def meta(self, corpus_format: str, processor: dict[str, Any] | None) -> Meta:
         """Close the sides; what was written."""
         for side in self.sides.values():
@@ -112,6 +146,7 @@ class StoreWriter:
             data, offsets = self._open[name]
             row = np.dtype(column.dtype).itemsize * (column.width or 1)
             documents.add(data.bytes // row if offsets is None else offsets.bytes // 8 - 1)
+        documents |= {offsets.bytes // 8 - 1 for _, offsets, *_ in self._open_media.values()}
         assert len(documents) == 1, f"sides and columns disagree on the documents: {documents}"
         paths = sorted(path for path in self._folder.rglob("*") if path.is_file())
         return Meta(
@@ -123,6 +158,8 @@ class StoreWriter:
                 for name, side in self.sides.items()
             },
             columns=dict(sorted(self._columns.items())),
+            media=dict(sorted(self._media.items())),
+            classes=self.classes,
             files={
                 path.relative_to(self._folder).as_posix(): path.stat().st_size for path in paths
             },

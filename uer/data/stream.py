@@ -11,19 +11,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import groupby
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
 from uer.batch import Batch
 from uer.data.collate import Rows, collate
 from uer.data.formats import FORMATS
-from uer.data.instances import Instances, Ints, TokenStore, gather_sides
+from uer.data.instances import Instances, Ints, TokenStore
+from uer.data.media.references import Unread
+from uer.data.media.report import MediaReport
 from uer.data.packing import WINDOW, Packing, plan_sides
 from uer.data.randomness import Draw
 from uer.data.shuffle import permute
 from uer.errors import ConfigError, DataError
-from uer.processors.base import Prepared, Processor
+from uer.processors.base import Prepared, Processor, Read
 
 
 class Epoch(NamedTuple):
@@ -52,10 +54,12 @@ class Numbered(NamedTuple):
         batch: the batch.
         numbers: int64 [D] which instance each of its documents is; empty where the rank has none
             left and the batch is a filler without labels.
+        unread: images or sounds that could not be read.
     """
 
     batch: Batch
     numbers: Ints
+    unread: list[Unread]
 
 
 class _Place(NamedTuple):
@@ -66,11 +70,25 @@ class _Place(NamedTuple):
     item: int
 
 
-class _Dealt(NamedTuple):
+class Dealt(NamedTuple):
     """An item (numbers of instances) with its epoch."""
 
     epoch: Epoch
     item: Ints
+
+
+class Share(NamedTuple):
+    """What one rank makes a batch of.
+
+    Args:
+        items: one at least.
+        ordered: they belong to an ordered pass.
+        labelled: False: the item is a filler, for a rank that has none left.
+    """
+
+    items: list[Dealt]
+    ordered: bool = False
+    labelled: bool = True
 
 
 class Stream(ABC):
@@ -83,6 +101,9 @@ class Stream(ABC):
         seed: of everything random.
         rank: which of the processes this is.
         world: how many there are.
+
+    Attributes:
+        media_report: what could not be read so far.
     """
 
     def __init__(
@@ -101,6 +122,11 @@ class Stream(ABC):
         self._place = _Place(0, 0, 0)
         self._epoch: Epoch | None = None
         self._items: list[Ints] | None = None
+        self.media_report = MediaReport()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process lays the instances out itself."""
+        return {**vars(self), "_epoch": None, "_items": None}
 
     @abstractmethod
     def _windows(self, epoch: Epoch) -> int:
@@ -116,8 +142,14 @@ class Stream(ABC):
 
     def next(self) -> Batch:
         """The next batch of this rank; there is always one."""
+        made = self.batch(self.deal())
+        self.media_report.add(made.unread)
+        return made.batch
+
+    def deal(self) -> Share:
+        """What this rank makes its next batch of; moves on by one step."""
         dealt = [self._deal() for _ in range(self._share * self._world)]
-        return self._batch(dealt[self._share * self._rank : self._share * (self._rank + 1)])
+        return Share(dealt[self._share * self._rank : self._share * (self._rank + 1)])
 
     def position(self) -> dict[str, int]:
         """Where the stream stands and in which data, the same on all ranks; for `seek`."""
@@ -142,7 +174,7 @@ class Stream(ABC):
                 "with --pretrained_model_path."
             )
         place = _Place(*(position[name] for name in _Place._fields))
-        epoch = self._made(place.epoch)
+        epoch = self.epoch(place.epoch)
         if place.window < self._windows(epoch):
             items = self._window(epoch, place.window, shuffled=True)
             if place.item < len(items):
@@ -162,16 +194,23 @@ class Stream(ABC):
         """One pass over the first epoch's instances in a fixed order; `next` goes on undisturbed.
 
         All ranks get equally many batches. The last may be short; a rank for which no row is left
-        gets one whose labels are empty.
+        gets one whose labels are empty. Instances that cannot be read are left out.
         """
         return (numbered.batch for numbered in self.numbered())
 
     def numbered(self) -> Iterator[Numbered]:
         """As `once`, with the instances' numbers, so that results can be put into input order."""
-        epoch = self._made(0)
-        dealt: list[_Dealt] = []
+        for share in self.shares():
+            made = self.batch(share)
+            self.media_report.add(made.unread)
+            yield made
+
+    def shares(self) -> Iterator[Share]:
+        """What this rank makes the batches of an ordered pass of."""
+        epoch = self.epoch(0)
+        dealt: list[Dealt] = []
         for window in range(self._windows(epoch)):
-            dealt += [_Dealt(epoch, item) for item in self._window(epoch, window, shuffled=False)]
+            dealt += [Dealt(epoch, item) for item in self._window(epoch, window, shuffled=False)]
             while len(dealt) >= self._share * self._world:
                 yield self._shared(dealt[: self._share * self._world])
                 del dealt[: self._share * self._world]
@@ -182,20 +221,20 @@ class Stream(ABC):
         """How many batches of this rank hold the first ``epochs`` passes; plans all of them."""
         items = 0
         for number in range(epochs):
-            epoch = self._made(number)
+            epoch = self.epoch(number)
             windows = range(self._windows(epoch))
             items += sum(len(self._window(epoch, window, shuffled=True)) for window in windows)
         return -(-items // (self._share * self._world))
 
     def tokens(self) -> int:
         """Tokens of all sides that the model sees in the first epoch, in all ranks."""
-        return sum(int(lengths.sum()) for lengths in self._made(0).lengths.values())
+        return sum(int(lengths.sum()) for lengths in self.epoch(0).lengths.values())
 
     def report(self) -> dict[str, float]:
         """The processor's figures about the current epoch."""
-        return self.processor.report(self._made(self._place.epoch).instances, self.store)
+        return self.processor.report(self.epoch(self._place.epoch).instances, self.store)
 
-    def _made(self, number: int) -> Epoch:
+    def epoch(self, number: int) -> Epoch:
         """An epoch; the present one is kept, so its index is computed once."""
         if self._epoch is not None and self._epoch.draw.epoch == number:
             return self._epoch
@@ -212,14 +251,14 @@ class Stream(ABC):
             self._epoch = epoch
         return epoch
 
-    def _deal(self) -> _Dealt:
+    def _deal(self) -> Dealt:
         """The next item; moves on by one."""
         number, window, item = self._place
         if self._epoch is None:
-            self._epoch = self._made(number)
+            self._epoch = self.epoch(number)
         if self._items is None:
             self._items = self._window(self._epoch, window, shuffled=True)
-        dealt = _Dealt(self._epoch, self._items[item])
+        dealt = Dealt(self._epoch, self._items[item])
         self._place = _Place(number, window, item + 1)
         if item + 1 == len(self._items):
             self._items, self._place = None, _Place(number, window + 1, 0)
@@ -227,29 +266,33 @@ class Stream(ABC):
                 self._epoch, self._place = None, _Place(number + 1, 0, 0)
         return dealt
 
-    def _shared(self, dealt: list[_Dealt]) -> Numbered:
-        """This rank's batch of a step; fewer items than usual are divided as evenly as possible."""
+    def _shared(self, dealt: list[Dealt]) -> Share:
+        """This rank's share of a step; fewer items than usual are divided as evenly as possible."""
         total = len(dealt)
         mine = dealt[total * self._rank // self._world : total * (self._rank + 1) // self._world]
-        if mine:
-            return Numbered(self._batch(mine), np.concatenate([item for _, item in mine]))
-        return Numbered(self._batch(dealt[:1], labelled=False), np.zeros(0, np.int64))
+        return Share(mine or dealt[:1], ordered=True, labelled=bool(mine))
 
-    def _batch(self, dealt: list[_Dealt], labelled: bool = True) -> Batch:
-        parts = []
-        for _, group in groupby(dealt, key=lambda one: one.epoch.draw.epoch):
+    def batch(self, share: Share) -> Numbered:
+        """Make a batch; it depends on the share alone, so any process can do it."""
+        made: list[Read] = []
+        for _, group in groupby(share.items, key=lambda one: one.epoch.draw.epoch):
             of_epoch = list(group)
             draw, instances, _ = of_epoch[0].epoch
             which = np.concatenate([item for _, item in of_epoch])
-            gathered = gather_sides(self.store, instances, which)
-            parts.append(self.processor.prepare(gathered, draw, instances))
-        return collate(
-            Prepared.join(parts),
-            self._rows([item for _, item in dealt]),
+            made.append(
+                self.processor.read(self.store, instances, which, draw, ordered=share.ordered)
+            )
+        numbers = np.concatenate([read.which for read in made])
+        labelled = share.labelled and len(numbers) > 0
+        batch = collate(
+            Prepared.join([read.prepared for read in made]),
+            self._rows(_left([item for _, item in share.items], numbers, share.ordered)),
             pad_id=self.processor.pad_id,
             tgt_pad_id=self.processor.tgt_pad_id,
             labelled=labelled,
         )
+        unread = [one for read in made for one in read.unread]
+        return Numbered(batch, numbers if labelled else numbers[:0], unread)
 
 
 class TextStream(Stream):
@@ -405,6 +448,14 @@ class BucketStream(Stream):
 
     def _rows(self, items: list[Ints]) -> Rows:
         return Rows(np.ones(sum(map(len, items)), np.int64), {}, "off")
+
+
+def _left(items: list[Ints], numbers: Ints, ordered: bool) -> list[Ints]:
+    """The items without the instances that an ordered pass left out; one, if it left out all."""
+    if not ordered or len(numbers) == sum(map(len, items)):
+        return items
+    left = [item[np.isin(item, numbers)] for item in items]
+    return [item for item in left if len(item)] or [items[0][:1]]
 
 
 def _shuffled(items: list[Ints], key: int) -> list[Ints]:

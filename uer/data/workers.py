@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from uer.errors import UserError
 
@@ -27,7 +27,11 @@ _function: Callable[[Any], Any]
 
 
 def in_order(
-    make: Callable[[], Callable[[Item], Result]], items: Iterable[Item], processes: int
+    make: Callable[[], Callable[[Item], Result]],
+    items: Iterable[Item],
+    processes: int,
+    *,
+    way_out: str = "nothing was written: try again with fewer processes.",
 ) -> Iterator[Result]:
     """Results of a function, in the order of the items; what a worker raises is raised here.
 
@@ -35,6 +39,7 @@ def in_order(
         make: makes the function, once per process; picklable.
         items: what the function is called with.
         processes: how many; 1 works in this process.
+        way_out: what to do when a worker was killed.
 
     Raises:
         UserError: a worker was killed, or there is not at least one.
@@ -44,24 +49,53 @@ def in_order(
     if processes == 1:
         yield from map(make(), items)
         return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, spawn, _start, (make,)) as pool:
+    with Pool(make, processes, way_out=way_out) as pool:
+        yield from pool.map(items)
+
+
+class Pool(Generic[Item, Result]):
+    """Worker processes that stay for several lists of items; they start with the first item.
+
+    Args:
+        make: as for `in_order`.
+        processes: how many.
+        way_out: as for `in_order`.
+    """
+
+    def __init__(
+        self, make: Callable[[], Callable[[Item], Result]], processes: int, *, way_out: str
+    ) -> None:
+        self.processes, self._way_out = processes, way_out
+        spawn = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(processes, spawn, _start, (make,))
+
+    def map(self, items: Iterable[Item]) -> Iterator[Result]:
+        """Results in the order of the items; a few items are taken ahead.
+
+        Raises:
+            UserError: a worker was killed.
+        """
         waiting: deque[Future[Any]] = deque()
         try:
             for item in items:
-                waiting.append(pool.submit(_work, item))
-                if len(waiting) > 2 * processes:
+                waiting.append(self._pool.submit(_work, item))
+                if len(waiting) > 2 * self.processes:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool as error:
             raise UserError(
-                "a worker process died (killed, or out of memory); nothing was written: "
-                "try again with fewer processes."
+                f"a worker process died (killed, or out of memory); {self._way_out}"
             ) from error
         finally:
             for future in waiting:
                 future.cancel()
+
+    def __enter__(self) -> Pool[Item, Result]:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown()
 
 
 def _start(make: Callable[[], Callable[[Any], Any]]) -> None:

@@ -11,17 +11,67 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uer.data.instances import Instances, Ints, Ragged, TokenStore
+from uer.data.instances import Instances, Ints, Ragged, TokenStore, gather_sides
+from uer.data.media.references import Unread
 from uer.data.randomness import Draw
 from uer.errors import ConfigError
 from uer.registry import Registry
 
 TokenLabels: TypeAlias = tuple[str, Ints, NDArray[Any]]
+Rows: TypeAlias = NDArray[Any] | list[NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class PatchLabels:
+    """What should be said about M patches or frames of n instances.
+
+    In the batch an index is ``row * P + patch``, where P is the largest of the counts.
+
+    Args:
+        row: int64 [M] which of the n instances.
+        patch: int64 [M] which of its patches or frames.
+        counts: int64 [n] patches or frames that each instance has.
+        value: [M, …] or None, where the labels are made when the model runs.
+        negative: int64 [M, K] other patches of the same instance to tell it from, or None.
+    """
+
+    row: Ints
+    patch: Ints
+    counts: Ints
+    value: NDArray[Any] | None = None
+    negative: Ints | None = None
+
+    def fields(self) -> dict[str, NDArray[Any]]:
+        """The leaves below ``labels.<t>.``."""
+        start = self.row * int(self.counts.max(initial=0))
+        found = {"index": start + self.patch}
+        if self.value is not None:
+            found["value"] = self.value
+        if self.negative is not None:
+            found["negative_index"] = start[:, None] + self.negative
+        return found
+
+    @staticmethod
+    def join(parts: Sequence[PatchLabels]) -> PatchLabels:
+        """One after the other; all parts come from the same processor."""
+        before = np.cumsum([0, *(len(part.counts) for part in parts[:-1])])
+
+        def joined(name: str) -> NDArray[Any] | None:
+            pieces = [getattr(part, name) for part in parts]
+            return None if pieces[0] is None else np.concatenate(pieces)
+
+        return PatchLabels(
+            np.concatenate([part.row + b for part, b in zip(parts, before, strict=True)]),
+            np.concatenate([part.patch for part in parts]),
+            np.concatenate([part.counts for part in parts]),
+            joined("value"),
+            joined("negative"),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +84,18 @@ class Prepared:
             labels of a target carry their own prefix behind a dot: ``bilm.backward`` fills
             ``labels.bilm.backward_index`` and ``labels.bilm.backward_value``.
         row_labels: by target: [n] classes, or [n, C] soft labels.
+        arrays: further fields of the batch by their whole names (``src.image``), a row per
+            instance: [n, …], or a list of n arrays whose first dimension differs (frames, samples).
+            Those are padded with zeros, and where nobody else says it, ``<side>.length`` becomes
+            how long each is. Instances with arrays have rows of their own.
+        patch_labels: by target: labels at patches or frames.
     """
 
     sides: dict[str, Ragged]
     token_labels: dict[str, TokenLabels] = field(default_factory=dict)
     row_labels: dict[str, NDArray[Any]] = field(default_factory=dict)
+    arrays: dict[str, Rows] = field(default_factory=dict)
+    patch_labels: dict[str, PatchLabels] = field(default_factory=dict)
 
     @staticmethod
     def join(parts: Sequence[Prepared]) -> Prepared:
@@ -62,7 +119,35 @@ class Prepared:
                 name: np.concatenate([part.row_labels[name] for part in parts])
                 for name in head.row_labels
             },
+            {name: _joined([part.arrays[name] for part in parts]) for name in head.arrays},
+            {
+                name: PatchLabels.join([part.patch_labels[name] for part in parts])
+                for name in head.patch_labels
+            },
         )
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    """One after the other."""
+    if any(isinstance(part, list) for part in parts):
+        return [row for part in parts for row in part]
+    return np.concatenate(parts)
+
+
+class Read(NamedTuple):
+    """Some instances as the model reads them.
+
+    Args:
+        prepared: m instances, one at least.
+        which: int64 [m] their numbers; in training perhaps others than those that were asked for,
+            in an ordered pass perhaps fewer. Empty: none could be read, and what was prepared only
+            fills the place.
+        unread: what could not be read.
+    """
+
+    prepared: Prepared
+    which: Ints
+    unread: list[Unread]
 
 
 class Processor(ABC):
@@ -75,6 +160,7 @@ class Processor(ABC):
         corpus: the corpus format that preprocessing reads for it; see `uer.data.corpus`.
         provides: the batch fields that it can fill, labels without ``.index`` and ``.value``.
         two_tokenizers: the target side may have a tokenizer of its own.
+        packable: instances may share a row.
         seq_length: no side that the encoder reads is longer.
         tgt_seq_length: no side that the decoder reads is longer; None: there is none.
         pad_id: the id at padding.
@@ -84,6 +170,7 @@ class Processor(ABC):
     corpus: ClassVar[str]
     provides: ClassVar[frozenset[str]]
     two_tokenizers: ClassVar[bool] = False
+    packable: ClassVar[bool] = True
     seq_length: int
     tgt_seq_length: int | None = None
     pad_id: int
@@ -112,6 +199,22 @@ class Processor(ABC):
             instances: all instances of that epoch, for their `fields`.
         """
 
+    def read(
+        self, store: TokenStore, instances: Instances, which: Ints, draw: Draw, *, ordered: bool
+    ) -> Read:
+        """Make model input of some instances: gather their tokens, then `prepare`.
+
+        Args:
+            store: the data.
+            instances: all instances of an epoch.
+            which: int64 [n] numbers of those that are wanted, one at least.
+            draw: the randomness of that epoch.
+            ordered: it is a pass over all instances in their order (evaluation, inference), where
+                nothing is exchanged and nothing augmented.
+        """
+        gathered = gather_sides(store, instances, which)
+        return Read(self.prepare(gathered, draw, instances), which, [])
+
     def lengths(self, instances: Instances) -> dict[str, Ints]:
         """[N] tokens that the model sees of each instance after `prepare`, by side; never fewer.
 
@@ -127,7 +230,8 @@ class Processor(ABC):
             in no instance of this epoch.
         """
         views = instances.views().values()
-        tokens = sum(len(store.sides[name].tokens) for name in {view.side for view in views})
+        sides = {view.side for view in views if view.side is not None}
+        tokens = sum(len(store.sides[name].tokens) for name in sides)
         used = sum(int(view.length.sum(dtype=np.int64)) for view in views)
         return {
             "instances": len(instances),

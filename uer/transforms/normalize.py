@@ -1,0 +1,48 @@
+"""Pixels of about zero mean and unit variance."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+
+from uer.transforms.base import Apply, Transform
+
+# Means and standard deviations of red, green and blue, for values from 0 to 1.
+STATISTICS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+}
+
+
+class Normalize(Transform):
+    """Subtracts a mean and divides by a standard deviation; grey takes the mean of the three."""
+
+    on_tensor: ClassVar[bool] = True
+    random: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        statistics: Annotated[
+            Literal["imagenet", "clip", "half", "none"],
+            "whose mean and standard deviation: those of ImageNet or of CLIP's images, 0.5 and "
+            "0.5, or none",
+        ] = "clip",
+    ) -> None:
+        self.statistics = statistics
+
+    def training(self, size: tuple[int, int], channels: int) -> Apply:
+        """See `Transform.training`."""
+        mean, deviation = (self._of(values, channels) for values in STATISTICS[self.statistics])
+
+        def apply(image: Any) -> Any:
+            return image.sub_(mean).div_(deviation)
+
+        return apply
+
+    def _of(self, values: tuple[float, ...], channels: int) -> torch.Tensor:
+        of_colours = torch.tensor(values, dtype=torch.float32)
+        return (of_colours if channels == 3 else of_colours.mean(0, keepdim=True))[:, None, None]
