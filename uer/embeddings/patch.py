@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -86,7 +87,10 @@ class PatchEmbedding(Embedding):
             parts["distillation"] = slice(before - 1, before)
         height, width = batch["image"].shape[2:]
         grid = Grid(self.known, (height // self.size, width // self.size), before)
-        return States(hidden, position=position, indexed=behind, grid=grid, parts=parts)
+        made = States(hidden, position=position, indexed=behind, grid=grid, parts=parts)
+        if "first" in batch:  # no row is meant (see `uer.batch`), else every row is a document
+            made = replace(made, first=batch["first"], length=batch["length"])
+        return made
 
     def vectors(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         """[B, P, E] what stands for the patches, given their linear maps."""

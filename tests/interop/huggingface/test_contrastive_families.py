@@ -49,7 +49,7 @@ def case(request, tmp_path_factory):
 def model_of(config):
     planner = Planner(config)
     plan = planner.section(Model)
-    planner.finish(also_known=("about", "facts"))
+    planner.finish(also_known=("about", "facts", "data_processor", "image_preprocess"))
     return plan.build(config["facts"])
 
 

@@ -65,6 +65,7 @@ class Family(ABC):
         prefix: what the names of the body begin with in models with heads.
         ignored: names of tensors that hold nothing learnt.
         aliases: other names of keys of theirs, which transformers reads too.
+        data: keys of our configuration that say how the model's data are made.
     """
 
     parts: ClassVar[Config]
@@ -75,6 +76,7 @@ class Family(ABC):
     prefix: ClassVar[str] = ""
     ignored: ClassVar[Sequence[str]] = ()
     aliases: ClassVar[Mapping[str, str]] = {}
+    data: ClassVar[Config] = {}
 
     @property
     def model_type(self) -> str:

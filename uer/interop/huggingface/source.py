@@ -63,9 +63,8 @@ class HuggingFaceFolder:
             raise ConfigError(error.problems, self.path / CONFIG) from None
         if self.targets == ("cls",):
             made |= {"task": "classifier", "data_processor": "cls"}
-        return as_asked({"about": kept(self.theirs), **made, "target": list(self.targets)}) | {
-            "facts": self._facts()
-        }
+        asked = as_asked({"about": kept(self.theirs), **made, "target": list(self.targets)})
+        return {**self.family.data, **asked, "facts": self._facts()}
 
     def tensors(self, targets: Sequence[str]) -> dict[str, torch.Tensor]:
         """Its tensors by our names; those without a counterpart keep theirs.

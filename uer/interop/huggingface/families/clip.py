@@ -96,6 +96,10 @@ class Clip(Family):
         },
     )
     heads = {"CLIPModel": ("clr",)}
+    data = {
+        "data_processor": "clip",
+        "image_preprocess": [{"resize": {"interpolation": "bicubic"}}, "normalize"],
+    }
     ignored = (
         "text_model.embeddings.position_ids",
         "vision_model.embeddings.position_ids",
@@ -117,7 +121,8 @@ class Clip(Family):
         image = made["stream_1"]
         patches = (image["image_height"] // image["patch_size"]) ** 2
         image["max_seq_length"] = patches + int(image["class_token"])
-        return made
+        # What the data path has to know, too, stands outside of the streams.
+        return made | {key.ours: image.pop(key.ours) for key in IMAGE}
 
     def theirs(self, values: Config) -> dict[str, Any]:
         """See `Family.theirs`."""

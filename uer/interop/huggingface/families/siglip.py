@@ -43,6 +43,13 @@ class Siglip(Clip):
     )
     tower_defaults = ({**_SHARED, "max_position_embeddings": 64}, {**_SHARED, "patch_size": 16})
     heads = {"SiglipModel": ("siglip",)}
+    data = {
+        "data_processor": "siglip",
+        "image_preprocess": [
+            {"resize": {"interpolation": "bicubic"}},
+            {"normalize": {"statistics": "half"}},
+        ],
+    }
 
     def ours(self, theirs: Config, weights: Any) -> dict[str, Any]:
         """See `Family.ours`; the pooling head is as large as the image tower's layers."""
