@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,6 +61,10 @@ class Clip(MediaProcessor):
     def index(self, store: TokenStore, draw: Draw) -> Instances:
         """One instance per row; nothing is random here."""
         require_media(store, "image", self.name)
+        return replace(self.texts(store), media={"image": np.arange(len(store))})
+
+    def texts(self, store: TokenStore) -> Instances:
+        """The captions alone, one per document."""
         side = store.sides["src"]
         bounds = np.asarray(side.sentences, np.int64)[np.asarray(side.documents, np.int64)]
         length = np.minimum(np.diff(bounds), self.room)
@@ -68,7 +73,6 @@ class Clip(MediaProcessor):
             np.zeros(len(length), np.uint8),
             bounds[:-1, None],
             length[:, None].astype(np.int32),
-            media={"image": np.arange(len(length))},
         )
 
     def decode(
