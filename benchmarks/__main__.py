@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import imports, pretrain
+from benchmarks import clip, imports, pretrain
 
-BENCHMARKS = {"pretrain": pretrain.main, "imports": imports.main}
+BENCHMARKS = {"pretrain": pretrain.main, "imports": imports.main, "clip": clip.main}
 
 
 def main() -> int:

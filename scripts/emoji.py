@@ -37,7 +37,9 @@ _SAME = {
     **dict.fromkeys((0x1FAC3, 0x1FAC4), 0x1F930),  # pregnant man, person: woman
     **dict.fromkeys((0x1F46C, 0x1F46D), 0x1F46B),  # two men, two women, both holding hands
 }
-_GENDERED = re.compile(r"\b(wo)?m[ae]n\b|\bperson\b|\bpeople\b|\bboys?\b|\bgirls?\b|\bchild(ren)?\b")
+_GENDERED = re.compile(
+    r"\b(wo)?m[ae]n\b|\bperson\b|\bpeople\b|\bboys?\b|\bgirls?\b|\bchild(ren)?\b"
+)
 
 
 class Picture(NamedTuple):

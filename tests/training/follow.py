@@ -102,6 +102,12 @@ MODELS = {
         "feature_size": 8,
     },
 }
+MODELS["siglip"] = {
+    **{key: MODELS["clip"][key] for key in ("embedding", "encoder", "stream_0", "stream_1")},
+    "target": [
+        {"siglip": {key: TINY[key] for key in ("hidden_size", "heads_num", "feedforward_size")}}
+    ],
+}
 
 
 def rows_of(number, world, rank=None):

@@ -56,14 +56,14 @@ def test_two_ranks_follow_one():
 @pytest.mark.heavy
 @pytest.mark.parametrize("engine", ["ddp", "fsdp"])
 def test_every_family_follows_one(engine):
-    models = ["bert", "gpt2", "seq2seq", "albert", "scaled", "clip", "bert recomputed"]
+    models = ["bert", "gpt2", "seq2seq", "albert", "scaled", "clip", "siglip", "bert recomputed"]
     require_equal_losses(followed([engine], models, [1, 2]))
 
 
 @pytest.mark.heavy
 @needs_deepspeed
 @pytest.mark.parametrize(
-    "model", ["bert", "gpt2", "seq2seq", "albert", "scaled", "clip", "bert recomputed"]
+    "model", ["bert", "gpt2", "seq2seq", "albert", "scaled", "clip", "siglip", "bert recomputed"]
 )
 @pytest.mark.parametrize("engine", ZERO)
 def test_zero_follows_one(engine, model):
