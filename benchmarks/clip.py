@@ -2,8 +2,8 @@
 
 Protocol: equal shapes, the same images and the same captions (5 to 24 tokens, padded to the longest
 of the batch on both sides, and once more to 77 tokens on the peer's side, as its example does),
-AdamW (fused), gradient clipping at 1.0, float32, dropout 0. Pixels and ids are ready in memory: what
-is measured is forward, backward and update.
+AdamW (fused), gradient clipping at 1.0, float32, dropout 0. Pixels and ids are ready in memory:
+what is measured is forward, backward and update.
 """
 
 from __future__ import annotations

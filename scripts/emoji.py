@@ -2,11 +2,12 @@
 
 ``python -m scripts.emoji NotoColorEmoji.ttf emoji-test.txt FOLDER`` writes the pictures and tables
 of text<TAB>image path: ``train.tsv``, ``shuffled.tsv`` (the same with the captions of others),
-``dev.tsv`` and ``pool.tsv``. The files are those of Debian's packages fonts-noto-color-emoji and
+``dev.tsv`` and ``pool.tsv``; and ``captions.txt``, the training captions for a vocabulary. The files are those of Debian's packages fonts-noto-color-emoji and
 unicode-data; reading the font needs fonttools.
 
 What differs in skin or gender only is one concept, and a concept stands in one table. Which, its
-hash decides; in ``dev`` and ``pool`` each has one picture.
+hash decides; in ``dev`` and ``pool`` each has one picture. Skins are left out of all tables: they
+would be nearly half of the pictures.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def split(groups: Iterable[list[Picture]]) -> dict[str, list[Picture]]:
     return {
         "pool": [group[0] for group in pool],
         "dev": [group[0] for group in dev],
-        "train": [picture for group in rest for picture in group],
+        "train": [one for group in rest for one in group if not set(_SKINS) & set(one.codes)],
     }
 
 
@@ -126,6 +127,8 @@ def write(tables: dict[str, list[Picture]], folder: Path) -> None:
             random.Random(1).shuffle(captions)
             exchanged = [(text, file) for text, (_, file) in zip(captions, rows, strict=True)]
             _write_table(folder / "shuffled.tsv", exchanged)
+            text = "".join(f"{caption}\n" for caption in sorted(captions))
+            (folder / "captions.txt").write_text(text, encoding="utf-8")
 
 
 def _bitmaps(font: Any) -> dict[str, bytes]:
@@ -148,7 +151,7 @@ def _ligatures(font: Any) -> dict[tuple[str, ...], str]:
                 continue
             for first, ligatures in inner.ligatures.items():
                 for one in ligatures:
-                    found[first, *one.Component] = one.LigGlyph
+                    found[(first, *one.Component)] = one.LigGlyph
     return found
 
 

@@ -40,7 +40,7 @@ def table(rows, *, label=True, seed=1):
     return "\n".join(lines) + "\n"
 
 
-def python(*words, cwd):
+def python(*words, cwd, timeout=300):
     """Run Python in a process of its own, with the package of this checkout."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
@@ -49,7 +49,7 @@ def python(*words, cwd):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=timeout,
         check=False,
     )
 

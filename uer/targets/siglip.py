@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 from torch import nn
@@ -17,8 +18,6 @@ from uer.score import Ratio, Score
 from uer.signature import Factory, Given, default
 from uer.states import States
 from uer.targets._pairs import PairTarget
-
-_SCALE, _BIAS = 10.0, -10.0
 
 
 class SigmoidContrast(PairTarget):
@@ -36,13 +35,17 @@ class SigmoidContrast(PairTarget):
         input_sizes: Given[tuple[int, ...]],
         pooling: Pooling = "last",
         pooler: Factory[Pooler] = default("map"),
+        initial_scale: Annotated[float, "inverse temperature at the start"] = 10.0,
+        initial_bias: Annotated[
+            float, "bias at the start; about log(1 / rows of a batch), so that no is the answer"
+        ] = -10.0,
     ) -> None:
         super().__init__(input_sizes)
         self.pooling = pooling
         self.projection = Linear(input_sizes[0], input_sizes[1])
         self.pooler = pooler(size=input_sizes[1])
-        self.logit_scale = nn.Parameter(torch.full((1,), math.log(_SCALE)))
-        self.logit_bias = nn.Parameter(torch.full((1,), _BIAS))
+        self.logit_scale = nn.Parameter(torch.full((1,), math.log(initial_scale)))
+        self.logit_bias = nn.Parameter(torch.full((1,), initial_bias))
 
     def forward(self, states: States, batch: Batch) -> Score:
         """Score D pairs: document d of one stream belongs to document d of the other."""
