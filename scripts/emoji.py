@@ -2,8 +2,9 @@
 
 ``python -m scripts.emoji NotoColorEmoji.ttf emoji-test.txt FOLDER`` writes the pictures and tables
 of text<TAB>image path: ``train.tsv``, ``shuffled.tsv`` (the same with the captions of others),
-``dev.tsv`` and ``pool.tsv``; and ``captions.txt``, the training captions for a vocabulary. The files are those of Debian's packages fonts-noto-color-emoji and
-unicode-data; reading the font needs fonttools.
+``dev.tsv`` and ``pool.tsv``; and ``captions.txt``, the training captions for a vocabulary. The
+files are those of Debian's packages fonts-noto-color-emoji and unicode-data; reading the font needs
+fonttools.
 
 What differs in skin or gender only is one concept, and a concept stands in one table. Which, its
 hash decides; in ``dev`` and ``pool`` each has one picture. Skins are left out of all tables: they

@@ -37,7 +37,7 @@ CLIP = {
     "feature_size": 16,
 }
 SIGLIP = {key: value for key, value in CLIP.items() if key not in ("pooling_1", "feature_size")}
-SIGLIP |= {"data_processor": "siglip", "target": "siglip"}
+SIGLIP |= {"data_processor": "siglip", "target": "siglip", "initial_bias": -3.0}
 SIGLIP["stream_0"] = {**STREAM, "embedding": ["word", "pos"]}
 MODELS = {"clip": CLIP, "siglip": SIGLIP}
 
