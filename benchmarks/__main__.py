@@ -2,13 +2,14 @@
 
 import sys
 
-from benchmarks import checkpoint, images, imports, pretrain
+from benchmarks import checkpoint, clip, images, imports, pretrain
 
 BENCHMARKS = {
     "pretrain": pretrain.main,
     "imports": imports.main,
     "checkpoint": checkpoint.main,
     "images": images.main,
+    "clip": clip.main,
 }
 
 

@@ -145,6 +145,24 @@ def byt5(h, inner, layers, below, heads):
     return t5(h, inner, layers, heads, below=below, vocab=384)
 
 
+def clip(patch, text=None, image=None, features=512):
+    keys = {"text_config": text or {}, "vision_config": {"patch_size": patch, **(image or {})}}
+    return "CLIP", "Model", {**keys, "projection_dim": features}
+
+
+def siglip(h, layers, heads, inner, size=224, patch=16, places=64):
+    tower = {"hidden_size": h, "num_hidden_layers": layers, "num_attention_heads": heads}
+    tower["intermediate_size"] = inner
+    text = {**tower, "vocab_size": 32000, "max_position_embeddings": places, "projection_size": h}
+    image = {**tower, "image_size": size, "patch_size": patch}
+    return "Siglip", "Model", {"text_config": text, "vision_config": image}
+
+
+def tower(h, layers, heads):
+    shape = {"hidden_size": h, "num_hidden_layers": layers, "num_attention_heads": heads}
+    return {**shape, "intermediate_size": 4 * h}
+
+
 SHAPES = {
     "albert/base": bert(768, 12, 12, "Albert", embedding_size=128),
     "albert/large": bert(1024, 24, 16, "Albert", embedding_size=128),
@@ -167,6 +185,9 @@ SHAPES = {
     "byt5/large": byt5(1536, 3840, 36, 12, 16),
     "byt5/xlarge": byt5(2560, 6720, 36, 12, 32),
     "byt5/xxlarge": byt5(4672, 12352, 36, 12, 64),
+    "clip/base-32": clip(32),
+    "clip/base-16": clip(16),
+    "clip/large-14": clip(14, tower(768, 12, 12), tower(1024, 24, 16), 768),
     "gpt2/config": gpt2(768, 12, 12),
     "gpt2/distil": gpt2(768, 6, 12),
     "gpt2/medium": gpt2(1024, 24, 16),
@@ -213,6 +234,9 @@ SHAPES = {
     "s2t/small": speech_to_text(256, 2048, 4),
     "s2t/medium": speech_to_text(512, 2048, 8),
     "s2t/large": speech_to_text(1024, 4096, 16),
+    "siglip/base-16": siglip(768, 12, 12, 3072),
+    "siglip/large-16": siglip(1024, 24, 16, 4096, size=256),
+    "siglip/so400m-14": siglip(1152, 27, 16, 4304, patch=14, places=16),
     "t5/small": t5_first(512, 2048, 6, 8),
     "t5/base": t5_first(768, 3072, 12, 12),
     "t5/large": t5_first(1024, 4096, 24, 16),

@@ -27,7 +27,8 @@ field              shape          dtype   meaning
 <side>.visible     [B, V]         int64   ascending numbers of the patches that the encoder reads;
                                           absent: all
 <side>.masked      [B, P]         bool    patches or frames whose vector the mask vector replaces
-labels.<t>.index   [M]            int64   where target <t> predicts: row * L + column, or a document
+labels.<t>.index   [M]            int64   where target <t> predicts: row * L + column, or a
+                                          document, or row * P + patch
 labels.<t>.value   [M] or [M, C]  int64   what it should predict; float [M, C] when soft
                                   float
 labels.<t>.*_index [M]            int64   where target <t> predicts something else besides, and

@@ -47,7 +47,9 @@ AttentionDropout = Annotated[float, "dropout rate of attention probabilities"]
 LabelSmoothing = Annotated[float, "share of the probability spread over all classes in the loss"]
 
 # Choices inside layers
-HiddenAct = Annotated[Literal["gelu", "gelu_fast", "relu", "silu", "linear"], "activation function"]
+HiddenAct = Annotated[
+    Literal["gelu", "gelu_fast", "quick_gelu", "relu", "silu", "linear"], "activation function"
+]
 LayernormEps = Annotated[float, "constant under the root of a norm"]
 LayernormPositioning = Annotated[
     Literal["pre", "post"], "norm before each block (pre) or after the residual sum (post)"

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from uer.layers.cross_entropy import cross_entropy
@@ -15,11 +16,12 @@ def test_the_loss_is_the_sum_of_negative_log_probabilities():
     assert correct == (LOGITS.argmax(-1) == VALUE).sum() and weight == 7
 
 
-def test_without_items_the_loss_is_a_connected_zero():
-    logits = torch.zeros(0, 5, requires_grad=True)
+@pytest.mark.parametrize("classes", [5, 0])
+def test_without_items_the_loss_is_a_connected_zero(classes):
+    logits = torch.zeros(0, classes, requires_grad=True)
     score = cross_entropy(logits, torch.zeros(0, dtype=torch.int64))
     score.loss_sum.backward()
-    assert score.loss_sum == 0 and logits.grad is not None and logits.grad.shape == (0, 5)
+    assert score.loss_sum == 0 and logits.grad is not None and logits.grad.shape == (0, classes)
     assert score.metrics["accuracy"] == (0, 0)
 
 

@@ -1,7 +1,7 @@
 """Run on every rank: each engine's losses beside those of one process with the same batches.
 
 ``python follow.py ENGINE MODEL ACCUMULATION …`` (triples) prints one JSON line for each:
-the losses of both and what the exchange cost.
+the losses of both, what an evaluation reports, and how far the parameters are apart at last.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from uer.targets.mlm import MaskedLanguageModel
 from uer.training.blocks import recompute
 from uer.training.engine import engines
 from uer.training.engines.single import SingleDevice
+from uer.training.evaluation import evaluate
 from uer.training.freezing import freeze
 from uer.training.launch import Launch, place_of, read_ranks
 from uer.training.lora import adapt
@@ -56,6 +57,7 @@ class ScaledMaskedLanguageModel(MaskedLanguageModel):
 
 targets.register("scaled_mlm", ScaledMaskedLanguageModel)
 _BODY = {"encoder": "transformer", **TINY}
+_TEXT = {**_BODY, "embedding": ["word", "pos"]}
 MODELS = {
     "bert": {
         **_BODY,
@@ -101,6 +103,22 @@ MODELS = {
         "target": ["mlm", "sp"],
         "tie_weights": True,
     },
+    "clip": {
+        "embedding": "dual",
+        "encoder": "dual",
+        "stream_0": {**_TEXT, "mask": "causal"},
+        "stream_1": {**_TEXT, "layernorm_positioning": "pre"},
+        "target": "clr",
+        "pooling": "last",
+        "pooling_1": "mean",
+        "feature_size": 8,
+    },
+}
+MODELS["siglip"] = {
+    **{key: MODELS["clip"][key] for key in ("embedding", "encoder", "stream_0", "stream_1")},
+    "target": [
+        {"siglip": {key: TINY[key] for key in ("hidden_size", "heads_num", "feedforward_size")}}
+    ],
 }
 
 
@@ -117,8 +135,22 @@ def rows_of(number, world, rank=None):
     other = [doc.flip(0) for doc in documents]
     target, _ = batch_of(other, [[n] for n in range(count)], width=16)
     fields |= {f"tgt.{k[4:]}": v for k, v in target.items() if k.startswith("src.")}
+    fields |= _pairs(fields, [(r, i) for r in wanted for i in range(2)], number)
     assert len(lengths) == count
     return _without_some(fields, [r for r in wanted for _ in range(2)], number)
+
+
+def _pairs(fields, rows, number):
+    """The same as two streams. In every third micro-batch rank 1 has one pair, in every fifth
+    rank 0 has none."""
+    few = {(1, 1)} if number % 3 == 1 else {(0, 0), (0, 1)} if number % 5 == 2 else set()
+    kept = torch.tensor([n for n, row in enumerate(rows) if row not in few], dtype=torch.int64)
+    made = {}
+    for stream, side in enumerate(("src", "tgt")):
+        own = {key[4:]: value for key, value in fields.items() if key.startswith(side)}
+        own |= {"first": kept * own["ids"].shape[1], "length": own["length"][kept]}
+        made |= {f"src.{stream}.{key}": value for key, value in own.items()}
+    return made
 
 
 def _without_some(fields, ranks, number):
@@ -150,6 +182,13 @@ def losses(engine, model, micro_batches):
     return found
 
 
+class Batches(list):
+    """An evaluation set of this rank."""
+
+    def once(self):
+        return iter(self)
+
+
 def options(name):
     """Name and configuration of an engine; ``zero2`` is DeepSpeed's with stage 2."""
     if not name.startswith("zero"):
@@ -174,46 +213,52 @@ def trained_less(model, how):
                     parameter.add_(torch.randn_like(parameter), alpha=0.1)
 
 
-def follow(name, kind, accumulation, processes):
-    batches = [
-        [
-            rows_of(accumulation * u + m, processes.world, processes.rank)
-            for m in range(accumulation)
-        ]
-        for u in range(UPDATES)
-    ]
-    whole = [
-        [rows_of(accumulation * u + m, processes.world) for m in range(accumulation)]
-        for u in range(UPDATES)
-    ]
-    results = []
-    for divided in (False, True):
-        name_of_model, _, how = kind.partition(" ")
-        model = model_of(MODELS[name_of_model]).train()
-        trained_less(model, how)
-        if divided and "recomputed" in how:
-            recompute(model)
-        chosen, config = options(name)
-        engine = (
-            engines.get(chosen)(max_grad_norm=0.5, processes=processes, config=config)
-            if divided
-            else SingleDevice(max_grad_norm=0.5)
-        )
-        optimizer = AdamW()
-        engine.prepare(model, lambda m=model, o=optimizer: o.build(m.decay_groups(), RATE))
-        engine.model.train()
-        results.append(losses(engine, model, batches if divided else whole))
-    return {"engine": name, "model": kind, "accumulation": accumulation, "losses": results}
+def trained(engine, kind, accumulation, world, rank=None):
+    """What an engine makes of the batches of one rank, or of all together.
+
+    Returns:
+        The loss of every update; then what an evaluation reports; weights and optimizer state.
+    """
+    name, _, how = kind.partition(" ")
+    model = model_of(MODELS[name]).train()
+    trained_less(model, how)
+    if rank is not None and "recomputed" in how:
+        recompute(model)
+    engine.prepare(model, lambda: AdamW().build(model.decay_groups(), RATE))
+    engine.model.train()
+    numbers = range(UPDATES * accumulation)
+    batches = [rows_of(number, world, rank) for number in numbers]
+    found = losses(engine, model, [batches[n : n + accumulation] for n in numbers[::accumulation]])
+    figures = evaluate(engine, model, Batches(batches[:4]))
+    return found, figures, {**engine.weights(), **engine.optimizer_state()}
+
+
+def difference(one, other):
+    """Of parameters and what the optimizer knows of them: the largest."""
+    assert one.keys() == other.keys()
+    assert all(one[name].shape == other[name].shape for name in one)
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
 
 
 def main(words):
     launch = Launch(engine="ddp")
     ranks = read_ranks(launch)
+    jobs = [*zip(words[::3], words[1::3], map(int, words[2::3]), strict=True)]
+    # Before the ranks meet: a contrastive target looks at the rows of all that have met.
+    alone = {
+        job[1:]: trained(SingleDevice(max_grad_norm=0.5), *job[1:], ranks.world) for job in jobs
+    }
     processes = join(place_of(launch, ranks, torch.device("cpu"), alone=False))
     with processes.together():
-        for name, kind, accumulation in zip(words[::3], words[1::3], words[2::3], strict=True):
-            result = follow(name, kind, int(accumulation), processes)
+        for name, kind, count in jobs:
+            chosen, config = options(name)
+            engine = engines.get(chosen)(max_grad_norm=0.5, processes=processes, config=config)
+            together = trained(engine, kind, count, ranks.world, ranks.rank)
             if processes.is_main:
+                both = (alone[kind, count], together)
+                result = {"engine": name, "model": kind, "accumulation": count}
+                result |= {"losses": [one[0] for one in both], "figures": [one[1] for one in both]}
+                result["difference"] = difference(*(one[2] for one in both))
                 print("RESULT " + json.dumps(result), flush=True)
 
 

@@ -101,10 +101,3 @@ def test_zero_refuses_an_optimizer_that_looks_at_whole_tensors():
     for correct_bias in (True, False):
         made = AdamW(correct_bias=correct_bias).build(model.decay_groups(), RATE)
         deepspeed_module.require_elementwise(made)
-
-
-def test_stage_3_refuses_single_numbers():
-    model = FakeModel()
-    model.scale = torch.nn.Parameter(torch.ones(()))
-    with pytest.raises(ConfigError, match=r"single numbers \(scale\); use stage 1 or 2"):
-        deepspeed_module.require_dimensions(model)

@@ -133,10 +133,6 @@ def finetune(
     test = None if test_path is None else job.read(test_path, facts, labelled=True)
     described = {**recipe.config, **about, "task": task}
     described["facts"] = told_facts(recipe, facts, labels)
-    contents = Contents(
-        config=dump_yaml(described),
-        save_tokenizer=made.save if made else None,
-    )
     Trainer(
         model,
         stream,
@@ -144,7 +140,7 @@ def finetune(
         optimizer=recipe.optimizer.build(),
         schedule=recipe.schedule.build(chosen.facts()),
         engine=together.engine(chosen),
-        contents=contents,
+        contents=Contents(config=dump_yaml(described), save_tokenizer=made.save if made else None),
         evaluation=evaluation,
         writers=writers(log_path, tensorboard_path, together.processes),
         numbered=False,

@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "pretrain": ("uer.cli.pretrain", "pretrain", "pre-train a model on a data set"),
     "finetune": ("uer.cli.finetune", "finetune", "train a model for a task: uer finetune TASK"),
     "infer": ("uer.cli.infer", "infer", "predict with a trained model: uer infer TASK"),
+    "retrieve": ("uer.cli.retrieve", "retrieve", "find images by texts and texts by images"),
+    "zero-shot": ("uer.cli.zero_shot", "zero_shot", "classify images by names of classes"),
     "convert": ("uer.cli.convert", "convert", "turn a checkpoint into another kind"),
     "merge-lora": ("uer.cli.merge_lora", "merge_lora", "add LoRA's differences to their model"),
     "codes": ("uer.cli.codes", "codes", "write the codes of images into their data set"),

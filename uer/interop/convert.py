@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from uer.interop.equivalent import (
 from uer.interop.huggingface.destination import export
 from uer.interop.huggingface.folders import is_foreign, open_folder
 from uer.interop.huggingface.sentence import in_both_streams, single_stream, write_modules
+from uer.interop.huggingface.source import WORDS
 from uer.interop.huggingface.tokenizer import write_tokenizer
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy, write_legacy
 from uer.interop.pretrained import checkpoint_config, read_tensors, require_folder
@@ -32,7 +32,6 @@ from uer.training.loading import LoadReport, fill, match, require_body
 from uer.training.state import Contents
 
 Kind = Literal["uer", "huggingface", "legacy"]
-_WORDS = re.compile(r"(tgt_)?embedding\.(streams\.0\.)?(parts\.word\.)?weight")
 
 
 @dataclass(frozen=True)
@@ -201,12 +200,6 @@ def _legacy(
     return _matched("legacy", config, found, tokenizer, path, tuple(recipe.notes))
 
 
-def _vocabulary(found: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """How many tokens the first word table has rows for; a model that hears has one target side."""
-    names = sorted(filter(_WORDS.fullmatch, found), key=lambda name: name.startswith("tgt_"))
-    return {"vocab_size": found[names[0]].shape[0]} if names else {}
-
-
 def _matched(
     kind: Kind,
     config: dict[str, Any],
@@ -217,14 +210,19 @@ def _matched(
 ) -> Checkpoint:
     """Compare the weights with the configuration, without allocating the model."""
     recipe = read_recipe(config)
-    known = _vocabulary(found)
     tokens = {} if tokenizer is None else tokenizer.facts()
-    facts = {**tokens, **known, **recipe.facts}
+    facts = {**tokens, **_vocabulary(found), **recipe.facts}
     with torch.device("meta"):
         model = recipe.model.build(facts)
     report, weights = match(model, found, path)
     require_body(path, report, partly=False)
     return Checkpoint(kind, recipe.config, weights, tokenizer, report, facts, notes)
+
+
+def _vocabulary(found: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """How many tokens the first word table has rows for; a model that hears has one target side."""
+    sizes = [found[name].shape[0] for name in WORDS if name in found]
+    return {"vocab_size": sizes[0]} if sizes else {}
 
 
 def with_tables(

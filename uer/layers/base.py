@@ -1,4 +1,4 @@
-"""The parts inside a layer: five more registries, built and passed in like the big five.
+"""The parts inside a layer: six more registries, built and passed in like the big five.
 
 Shapes: B rows, L tokens, H hidden size, N heads, Dh size of a head.
 """
@@ -13,6 +13,7 @@ from torch import nn
 
 from uer.masks import AttentionMask, KernelMask
 from uer.registry import Registry
+from uer.states import States
 
 
 class Norm(nn.Module, ABC):
@@ -156,6 +157,14 @@ class Layer(nn.Module, ABC):
         """[B, L, H] → [B, L, H]."""
 
 
+class Pooler(nn.Module, ABC):
+    """A head that makes one vector of a document's states; `uer.layers.pooling` needs none."""
+
+    @abstractmethod
+    def forward(self, states: States) -> torch.Tensor:
+        """[B, L, H] → [D, H], documents in the order of their first tokens."""
+
+
 norms: Registry[Norm] = Registry("norm", Norm, "uer.layers.norms")
 feed_forwards: Registry[FeedForward] = Registry(
     "feed-forward block", FeedForward, "uer.layers.feed_forwards"
@@ -163,3 +172,4 @@ feed_forwards: Registry[FeedForward] = Registry(
 positions: Registry[Position] = Registry("position scheme", Position, "uer.layers.positions")
 attentions: Registry[Attention] = Registry("attention", Attention, "uer.layers.attentions")
 layers: Registry[Layer] = Registry("layer", Layer, "uer.layers.blocks")
+poolers: Registry[Pooler] = Registry("pooling head", Pooler, "uer.layers.poolers")

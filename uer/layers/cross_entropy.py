@@ -14,7 +14,7 @@ def cross_entropy(
     """Score predictions in float32.
 
     Args:
-        logits: [M, C]; M may be 0.
+        logits: [M, C]; M may be 0, and C where M is.
         value: [M] int64 classes, or [M, C] float probabilities.
         label_smoothing: share of the probability spread over all classes.
 
@@ -22,6 +22,9 @@ def cross_entropy(
         The loss summed over the M items, and the accuracy.
     """
     logits = logits.float()
+    if not logits.numel():  # no item, and at times nothing to choose among
+        nothing = logits.new_zeros(())
+        return Score(logits.sum(), {"accuracy": Ratio(nothing, nothing)})
     loss = F.cross_entropy(logits, value, reduction="sum", label_smoothing=label_smoothing)
     best = value if value.dim() == 1 else value.argmax(-1)
     correct = (logits.detach().argmax(-1) == best).sum().to(loss.dtype)

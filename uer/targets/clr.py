@@ -7,10 +7,8 @@ from typing import Annotated
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from uer.batch import Batch
-from uer.components import Target
 from uer.errors import ConfigError
 from uer.glossary import Pooling
 from uer.layers.cross_entropy import cross_entropy
@@ -19,20 +17,18 @@ from uer.layers.pooling import pool
 from uer.score import Score
 from uer.signature import Given
 from uer.states import States
+from uer.targets._pairs import PairTarget
 
 TEMPERATURE = 0.07
 GREATEST_SCALE = 100.0
 
 
-class Contrast(Target):
+class Contrast(PairTarget):
     """Tells what belongs together from everything else in the batch (CLIP, arXiv:2103.00020).
 
     Documents become unit vectors; each picks its partner among all documents of the other stream,
-    in both directions. The inverse temperature is learnt and never exceeds 100.
+    of all processes, in both directions. The inverse temperature is learnt and never exceeds 100.
     """
-
-    additive = False
-    labels = ()
 
     def __init__(
         self,
@@ -46,11 +42,7 @@ class Contrast(Target):
             int | None, "width that each stream is projected to; by default there is no projection"
         ] = None,
     ) -> None:
-        super().__init__()
-        if len(input_sizes) != 2:
-            raise ConfigError(
-                ["target 'clr' compares two streams; choose embedding: dual and encoder: dual."]
-            )
+        super().__init__(input_sizes)
         if feature_size is None and len(set(input_sizes)) > 1:
             one, other = input_sizes
             raise ConfigError(
@@ -63,40 +55,23 @@ class Contrast(Target):
         )
         self.logit_scale = nn.Parameter(torch.full((), math.log(1 / TEMPERATURE)))
 
-    def weight(self, batch: Batch) -> torch.Tensor:
-        """[] number of pairs."""
-        length = batch["src.0.length"]
-        return torch.full((), float(length.shape[0]), device=length.device)
-
     def forward(self, states: States, batch: Batch) -> Score:
         """Score D pairs: document d of one stream belongs to document d of the other."""
         first, second = self.features(states)
-        scale = self.logit_scale.exp()
-        own = torch.arange(first.shape[0], device=first.device)
-        to_second = cross_entropy(scale * first @ self.candidates(second).T, own)
-        to_first = cross_entropy(scale * second @ self.candidates(first).T, own)
-        loss = (to_second.loss_sum + to_first.loss_sum) / 2
-        return Score(loss, to_second.metrics)
+        all_first, all_second, own = self.candidates(first, second)
+        to_second = cross_entropy(self.logits(first, all_second), own)
+        to_first = cross_entropy(self.logits(second, all_first), own)
+        return Score((to_second.loss_sum + to_first.loss_sum) / 2, to_second.metrics)
 
-    def features(self, states: States) -> tuple[torch.Tensor, torch.Tensor]:
-        """[D, F] unit vectors of the documents of each stream."""
-        first, second = (
-            F.normalize(project(pool(stream, how)), dim=-1)
-            for stream, how, project in zip(
-                states.streams, self.pooling, self.projections, strict=True
-            )
-        )
-        return first, second
+    def vectors(self, stream: int, states: States) -> torch.Tensor:
+        """See `PairTarget.vectors`."""
+        return self.projections[stream](pool(states, self.pooling[stream]))
 
-    def candidates(self, features: torch.Tensor) -> torch.Tensor:
-        """What the other stream chooses among: the batch. The one place where ranks could meet."""
-        return features
+    def logits(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """See `PairTarget.logits`."""
+        return self.logit_scale.exp() * one @ other.T
 
     def on_update(self, step: int, total: int) -> None:
         """Keep the inverse temperature below its bound."""
         with torch.no_grad():
             self.logit_scale.clamp_(max=math.log(GREATEST_SCALE))
-
-    def no_decay(self) -> list[nn.Parameter]:
-        """The inverse temperature."""
-        return [self.logit_scale]

@@ -28,7 +28,7 @@ def roles(folder: Path) -> dict[str, str]:
     named: dict[str, str | None] = {}
     if (folder / _MAP).is_file():
         named |= read_special_tokens(folder / _MAP)
-    for key, token in _settings(folder).items():
+    for key, token in settings(folder).items():
         name = token.get("content") if isinstance(token, dict) else token
         if key.endswith("_token") and isinstance(name, str):
             named[key.removesuffix("_token")] = name
@@ -48,31 +48,31 @@ def read(folder: Path, special_tokens: dict[str, str | None] | None) -> Tokenize
     Raises:
         DataError: the folder holds nothing of the kind.
     """
-    settings = _settings(folder)
+    stated = settings(folder)
     keys: dict[str, Any] = {"special_tokens": {**roles(folder), **(special_tokens or {})}}
     models = sorted(folder.glob("*.model"))
-    name = str(settings.get("tokenizer_class") or "").removesuffix("Fast")
+    name = str(stated.get("tokenizer_class") or "").removesuffix("Fast")
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         kind = "bpe"
         keys["vocab_path"], keys["merges_path"] = folder / "vocab.json", folder / "merges.txt"
-        keys |= _chosen(settings, "add_prefix_space")
+        keys |= _chosen(stated, "add_prefix_space")
     elif (folder / "vocab.json").is_file() and name == "Wav2Vec2CTCTokenizer":
         kind = "char"
         keys["vocab_path"] = folder / "vocab.json"
         keys["special_tokens"] = {"mask": None, **keys["special_tokens"]}
-        keys["word_delimiter"] = settings.get("word_delimiter_token", "|")
+        keys["word_delimiter"] = stated.get("word_delimiter_token", "|")
     elif (folder / "vocab.txt").is_file():
         kind = "bert"
         keys["vocab_path"] = folder / "vocab.txt"
-        keys |= _chosen(settings, "do_lower_case")
+        keys |= _chosen(stated, "do_lower_case")
     elif len(models) == 1:
         kind = "xlmroberta" if name == "XLMRobertaTokenizer" else "sentencepiece"
         keys["spm_model_path"] = models[0]
         if kind == "sentencepiece" and FIRST_SENTINEL not in SpmModel(str(models[0])).pieces:
-            keys["extra_ids"] = settings.get("extra_ids", 100 if name == "T5Tokenizer" else 0)
+            keys["extra_ids"] = stated.get("extra_ids", 100 if name == "T5Tokenizer" else 0)
     elif name == "ByT5Tokenizer":
         kind = "byte"
-        keys |= _chosen(settings, "extra_ids")
+        keys |= _chosen(stated, "extra_ids")
     else:
         raise DataError(
             "expected tokenizer.json, or vocab.txt, or vocab.json with merges.txt, or one .model "
@@ -84,12 +84,17 @@ def read(folder: Path, special_tokens: dict[str, str | None] | None) -> Tokenize
     return part(**paths)
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def settings(folder: Path) -> dict[str, Any]:
+    """What tokenizer_config.json says.
+
+    Raises:
+        DataError: it is damaged.
+    """
     stored: Any = read_json(folder / _CONFIG) if (folder / _CONFIG).is_file() else {}
     if not isinstance(stored, dict):
         raise DataError("expected a map of settings.", folder / _CONFIG)
     return stored
 
 
-def _chosen(settings: dict[str, Any], key: str) -> dict[str, Any]:
-    return {key: settings[key]} if key in settings else {}
+def _chosen(stated: dict[str, Any], key: str) -> dict[str, Any]:
+    return {key: stated[key]} if key in stated else {}

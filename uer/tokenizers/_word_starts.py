@@ -63,3 +63,8 @@ def by_blank_byte(tokens: Sequence[str]) -> WordStarts:
 def by_prefix(tokens: Sequence[str], continues: str) -> WordStarts:
     """Of WordPiece's tokens: wherever the prefix of continuing pieces is not."""
     return WordStarts(tokens, lambda t: not t.startswith(continues), lambda _: False)
+
+
+def by_suffix(tokens: Sequence[str], ends: str) -> WordStarts:
+    """Of CLIP's tokens: behind those that carry the end of a word."""
+    return WordStarts(tokens, lambda _: False, lambda t: t.endswith(ends))

@@ -16,8 +16,15 @@ from tokenizers import Tokenizer as RustTokenizer
 
 from uer.errors import DataError
 from uer.tokenizers import _hf_folder, _rust
+from uer.tokenizers._clip import clip_json, is_clip
 from uer.tokenizers._files import File, read_bytes
-from uer.tokenizers._word_starts import WordStarts, by_blank_byte, by_prefix, by_space_mark
+from uer.tokenizers._word_starts import (
+    WordStarts,
+    by_blank_byte,
+    by_prefix,
+    by_space_mark,
+    by_suffix,
+)
 from uer.tokenizers.base import Encoded, SpecialTokens, Tokenizer
 
 Source = Annotated[str, "tokenizer.json, or the folder of a Hugging Face model"]
@@ -34,8 +41,10 @@ class HfpretrainedTokenizer(Tokenizer):
         special_tokens: SpecialTokens = None,
     ) -> Any:
         """A tokenizer of the kind that the folder is for."""
-        if Path(vocab_path).is_dir() and not (Path(vocab_path) / _TOKENIZER_JSON).is_file():
-            return _hf_folder.read(Path(vocab_path), special_tokens)
+        folder = Path(vocab_path)
+        stored = (folder / _TOKENIZER_JSON).is_file() or not folder.is_dir()
+        if not stored and not is_clip(folder, _hf_folder.settings(folder)):
+            return _hf_folder.read(folder, special_tokens)
         return super().__new__(cls)
 
     def __init__(
@@ -46,7 +55,7 @@ class HfpretrainedTokenizer(Tokenizer):
     ) -> None:
         given = Path(vocab_path)
         path = given / _TOKENIZER_JSON if given.is_dir() else given
-        content = read_bytes(path)
+        content = read_bytes(path) if path.is_file() or path == given else clip_json(given)
         self._rust = _tokenizer(content, path)
         stored: Any = json.loads(self._rust.to_str())  # says what an old file leaves out
         vocabulary = _vocabulary(self._rust)
@@ -124,6 +133,8 @@ def _word_starts(stored: dict[str, Any], vocabulary: Sequence[str]) -> WordStart
         return by_prefix(vocabulary, model["continuing_subword_prefix"])
     if model["type"] == "WordLevel":
         return WordStarts(vocabulary, lambda _: True, lambda _: True)
+    if model.get("end_of_word_suffix"):
+        return by_suffix(vocabulary, model["end_of_word_suffix"])
     if '"ByteLevel"' in json.dumps([stored.get("pre_tokenizer"), stored.get("normalizer")]):
         return by_blank_byte(vocabulary)
     return by_space_mark(vocabulary)

@@ -25,6 +25,7 @@ ACTIVATIONS = {
     "gelu_new": "gelu_fast",
     "gelu_pytorch_tanh": "gelu_fast",
     "gelu_fast": "gelu_fast",
+    "quick_gelu": "quick_gelu",
     "relu": "relu",
     "silu": "silu",
     "swish": "silu",
@@ -66,6 +67,7 @@ class Family(ABC):
         aliases: other names of keys of theirs, which transformers reads too.
         classifier: what our configuration of its classifier says besides.
         reads_text: its models have a vocabulary, whatever their heads are.
+        data: keys of our configuration that say how the model's data are made.
     """
 
     parts: ClassVar[Config]
@@ -78,6 +80,7 @@ class Family(ABC):
     aliases: ClassVar[Mapping[str, str]] = {}
     classifier: ClassVar[Config] = {"task": "classifier", "data_processor": "cls"}
     reads_text: ClassVar[bool] = True
+    data: ClassVar[Config] = {}
 
     @property
     def model_type(self) -> str:
@@ -108,24 +111,8 @@ class Family(ABC):
         Raises:
             ConfigError: an option that we do not have.
         """
-        problems = [
-            f"{key}: {theirs[key]!r} is an option that is not supported here, only {value!r} is."
-            for key, value in self.demanded.items()
-            if theirs.get(key, value) != value
-        ]
-        found = dict(self.parts)
-        for key in self.keys:
-            default = self.defaults.get(key.theirs, key.default)
-            value = theirs.get(key.theirs, default)
-            if key.choices is not None and value not in list(key.choices):
-                known = ", ".join(map(repr, key.choices))
-                problems.append(
-                    f"{key.theirs}: {value!r} is an option that is not supported here; known are "
-                    f"{known}."
-                )
-                continue
-            if value is not None:
-                found[key.ours] = value if key.choices is None else key.choices[value]
+        read, problems = read_keys(self.keys, theirs, self.defaults, self.demanded)
+        found = {**self.parts, **read}
         if problems:
             raise ConfigError(problems)
         return found
@@ -136,14 +123,16 @@ class Family(ABC):
         Args:
             values: all keys and choices of ours, see `described.values_of`.
         """
-        found = dict(self.demanded)
-        for key in self.keys:
-            if key.ours in values:
-                value = values[key.ours]
-                if key.choices is not None:
-                    value = next((k for k, v in key.choices.items() if v == value), value)
-                found[key.theirs] = value
-        return found
+        return {**self.demanded, **written_keys(self.keys, values)}
+
+    def place(self, config: dict[str, Any], facts: Config) -> None:
+        """Put what the data has told (vocab_size, ids of special tokens) into their configuration.
+
+        Args:
+            config: the content of config.json; changed.
+            facts: by their names.
+        """
+        config.update(facts)
 
     def further(
         self, theirs: Config, tensors: Mapping[str, torch.Tensor]
@@ -155,6 +144,51 @@ class Family(ABC):
             tensors: all others.
         """
         return {}
+
+
+def read_keys(
+    keys: Sequence[Key], theirs: Config, defaults: Config, demanded: Config
+) -> tuple[dict[str, Any], list[str]]:
+    """What a table of keys reads from a configuration of theirs.
+
+    Args:
+        keys: the table.
+        theirs: the content of config.json, or of a section of it.
+        defaults: of theirs that differ from those the keys state.
+        demanded: options of theirs that we know with one value only.
+
+    Returns:
+        Ours by key, and a sentence for every option that we do not have.
+    """
+    problems = [
+        f"{key}: {theirs[key]!r} is an option that is not supported here, only {value!r} is."
+        for key, value in demanded.items()
+        if theirs.get(key, value) != value
+    ]
+    found: dict[str, Any] = {}
+    for key in keys:
+        value = theirs.get(key.theirs, defaults.get(key.theirs, key.default))
+        if key.choices is not None and value not in list(key.choices):
+            known = ", ".join(map(repr, key.choices))
+            problems.append(
+                f"{key.theirs}: {value!r} is an option that is not supported here; known are "
+                f"{known}."
+            )
+        elif value is not None:
+            found[key.ours] = value if key.choices is None else key.choices[value]
+    return found, problems
+
+
+def written_keys(keys: Sequence[Key], values: Config) -> dict[str, Any]:
+    """What a table of keys makes of ours, see `described.values_of`."""
+    found = {}
+    for key in keys:
+        if key.ours in values:
+            value = values[key.ours]
+            if key.choices is not None:
+                value = next((k for k, v in key.choices.items() if v == value), value)
+            found[key.theirs] = value
+    return found
 
 
 def first_position(theirs: Config, pad: int) -> int:

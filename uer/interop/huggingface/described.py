@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from uer.builder import Plan
+from uer.interop.legacy_config import STREAMS
 from uer.layers.drop_path import DropPath
 from uer.layers.dropout import Dropout
 from uer.model import Model
@@ -23,14 +24,18 @@ def values_of(plan: Plan[Any]) -> dict[str, Any]:
 
     Returns:
         Values by key, and by ``<slot>_<key>``; where parts differ, the key alone is that of the
-        encoder's first part; ``<key of a part>.<key>`` is that of this part. A part stands for its
-        name, a list of parts for a list of names. What has no value is not there.
+        encoder's first part; ``<key of a part>.<key>`` is that of this part. What stands in a
+        stream is also found below its name: ``stream_1.<key>``, ``stream_1.<slot>_<key>``. A part
+        stands for its name, a list of parts for a list of names. What has no value is not there.
     """
     found: dict[str, Any] = {}
-    for slot, owner, key, value in sorted(_values(plan), key=lambda value: value[0] != "encoder"):
-        if value is not None:
-            for name in (key, f"{slot}_{key}", f"{owner}.{key}"):
-                found.setdefault(name, value)
+    for one in sorted(_values(plan), key=lambda value: value.slot != "encoder"):
+        if one.value is not None:
+            names = [one.key, f"{one.slot}_{one.key}", f"{one.owner}.{one.key}"]
+            if one.stream:
+                names += [f"{one.stream}.{name}" for name in names[:2]]
+            for name in names:
+                found.setdefault(name, one.value)
     return found
 
 
@@ -50,21 +55,31 @@ def differences(one: Model, other: Model) -> list[str]:
     return found
 
 
-def _values(plan: Plan[Any], owner: str = "") -> Iterator[tuple[str, str, str, Any]]:
+class _Value(NamedTuple):
+    """A key or choice: where it stands, and what it is."""
+
+    slot: str
+    owner: str
+    stream: str
+    key: str
+    value: Any
+
+
+def _values(plan: Plan[Any], owner: str = "", stream: str = "") -> Iterator[_Value]:
     for key, parameter in parameters(plan.part).items():
         if parameter.kind == "key":
             default = None if parameter.required else parameter.default
-            yield plan.slot, owner, key, plan.values.get(key, default)
+            yield _Value(plan.slot, owner, stream, key, plan.values.get(key, default))
         elif parameter.kind == "part":
             chosen = plan.parts[key]
             slot = plan.slot or key
             if isinstance(chosen, list):
-                yield slot, owner, key, [one.name for one in chosen]
+                yield _Value(slot, owner, stream, key, [one.name for one in chosen])
             elif chosen is not None:
-                yield slot, owner, key, chosen.name
+                yield _Value(slot, owner, stream, key, chosen.name)
             for one in chosen if isinstance(chosen, list) else [chosen]:
                 if one is not None:
-                    yield from _values(one, key)
+                    yield from _values(one, key, key if key in STREAMS else stream)
 
 
 def _of_modules(path: str, one: nn.Module, other: nn.Module) -> Iterator[str]:

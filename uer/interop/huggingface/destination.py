@@ -82,7 +82,7 @@ def export(
             made = _as_family(family, values, weights, list(model.heads))
             found = _problems(family, made, model, facts)
             if not found:
-                made.config.update(_ids(family, about, special or {}, made.config))
+                family.place(made.config, _ids(family, about, special or {}, made.config))
                 made.config["dtype"] = _DTYPES.get(next(iter(weights.values())).dtype, "float32")
                 return made
         except _OtherTargetsError as error:
@@ -105,7 +105,7 @@ def export(
 def _facts(weights: Tensors) -> dict[str, Any]:
     """What the data had told the model, read off the weights."""
     words = {
-        "embedding.vocab_size": r"embedding\.(text\.)?(parts\.word\.)?weight",
+        "embedding.vocab_size": r"embedding\.(text\.|streams\.0\.)?(parts\.word\.)?weight",
         "tgt_embedding.vocab_size": r"tgt_embedding\.((parts\.)?word\.)?weight",
         "target.vocab_size": r"targets.(mlm|lm|ngram|ctc).output.weight",
         "labels_num": "targets.cls.output.weight",
@@ -134,9 +134,10 @@ def _as_family(family: Family, values: Config, weights: Tensors, targets: list[s
     config = {
         "architectures": [architecture],
         "model_type": family.model_type,
-        **({"vocab_size": sizes[0]} if sizes else {}),
         **theirs,
     }
+    if sizes:
+        family.place(config, {"vocab_size": sizes[0]})
     if "cls" in targets:
         classes = _facts(weights)["labels_num"]
         config["id2label"] = {str(n): f"LABEL_{n}" for n in range(classes)}

@@ -92,7 +92,7 @@ def in_both_streams(found: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor
     made = {}
     for name, tensor in found.items():
         part, _, rest = name.partition(".")
-        if part in _STREAMS:
+        if part in _STREAMS and not rest.startswith("streams."):  # CLIP's has both
             made |= {f"{part}.streams.{stream}.{rest}": tensor for stream in (0, 1)}
         else:
             made[name] = tensor

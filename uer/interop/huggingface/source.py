@@ -20,7 +20,13 @@ from uer.tokenizers.base import Tokenizer
 CONFIG = "config.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
 _FOREIGN_TOKENIZERS = ("Speech2TextTokenizer",)
-_WORDS = ("embedding.parts.word.weight", "tgt_embedding.parts.word.weight")
+WORDS = (
+    "embedding.parts.word.weight",
+    "embedding.weight",
+    "embedding.streams.0.parts.word.weight",
+    "embedding.streams.0.weight",
+    "tgt_embedding.parts.word.weight",
+)
 
 
 class HuggingFaceFolder:
@@ -64,9 +70,8 @@ class HuggingFaceFolder:
             raise ConfigError(error.problems, self.path / CONFIG) from None
         if self.targets == ("cls",):
             made |= self.family.classifier
-        return as_asked({"about": kept(self.theirs), **made, "target": list(self.targets)}) | {
-            "facts": self._facts()
-        }
+        asked = as_asked({"about": kept(self.theirs), **made, "target": list(self.targets)})
+        return {**self.family.data, **asked, "facts": self._facts()}
 
     def tensors(self, targets: Sequence[str]) -> dict[str, torch.Tensor]:
         """Its tensors by our names; those without a counterpart keep theirs.
@@ -123,11 +128,10 @@ class HuggingFaceFolder:
         return kind if kind in _FOREIGN_TOKENIZERS else None
 
     def _facts(self) -> dict[str, Any]:
-        tensors = self.tensors(self.targets)
-        words = next((tensors[name] for name in _WORDS if name in tensors), None)
-        size = self.theirs.get("vocab_size") if words is None else words.shape[0]
+        found = self.tensors(self.targets)
+        sizes = [found[name].shape[0] for name in WORDS if name in found]
         speaks = self.family.reads_text or "ctc" in self.targets
-        facts = {"vocab_size": size} if speaks else {}
+        facts = {"vocab_size": next(iter(sizes), self.theirs.get("vocab_size"))} if speaks else {}
         return facts | {"labels_num": _classes(self.theirs)} if "cls" in self.targets else facts
 
 
@@ -154,7 +158,8 @@ def as_asked(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def kept(theirs: Config) -> dict[str, Any]:
     """What our configuration carries along for the way back: the family, ids, names of classes."""
-    ids = {k: v for k, v in theirs.items() if k.endswith("_token_id") and v is not None}
+    every = {**(theirs.get("text_config") or {}), **theirs}
+    ids = {k: v for k, v in every.items() if k.endswith("_token_id") and v is not None}
     found: dict[str, Any] = {"model_type": theirs["model_type"], **ids}
     labels = theirs.get("id2label")
     if labels:
@@ -201,7 +206,7 @@ def _architecture(family: Family, theirs: Config, stored: Mapping[str, Any]) -> 
     if not there and any(name.startswith(family.prefix) for name in stored):
         there = {"lm", "ngram"}
     possible = [name for name, targets in family.heads.items() if there.issuperset(targets)]
-    return max(possible, key=lambda name: len(family.heads[name]))
+    return max(possible or family.heads, key=lambda name: len(family.heads[name]))
 
 
 def _every_target(family: Family) -> list[str]:

@@ -62,8 +62,9 @@ class DeepSpeed(Engine):
         else:
             options = {"model_parameters": self._as_the_file_says(config["optimizer"])}
         closed = None
+        self._shapes = {id(param): tuple(param.shape) for param in self._names.values()}
         if config["zero_optimization"]["stage"] == 3:
-            require_dimensions(model)
+            _widen_numbers(model)
             closed = opened(model)
         with _numbers_left_alone(model):
             try:
@@ -122,7 +123,7 @@ class DeepSpeed(Engine):
                 key = f"{quantity}/{name}"
                 if torch.is_tensor(value) and value.shape == flat.shape:
                     get = self._api.utils.safe_get_full_optimizer_state
-                    state[key] = _exact(param, partial(get, param, quantity))
+                    state[key] = self._exact(param, partial(get, param, quantity))
                 else:
                     numbers[key] = torch.as_tensor(value, dtype=torch.float32).clone()
         return {**state, **lazy(numbers)}
@@ -233,21 +234,21 @@ class DeepSpeed(Engine):
 
     def _weight(self, value: Any, trained: bool) -> Lazy:
         if trained:
-            return _exact(value, partial(self._api.utils.safe_get_full_fp32_param, value))
+            return self._exact(value, partial(self._api.utils.safe_get_full_fp32_param, value))
         if not hasattr(value, "ds_id"):
             return Lazy(tuple(value.shape), value.dtype, value.detach)
+        shape = self._shapes.get(id(value), tuple(value.ds_shape))
 
         def gather() -> torch.Tensor:
             with self._api.zero.GatheredParameters([value]):
-                return value.detach().clone()
+                return value.detach().clone().view(shape)
 
-        return Lazy(tuple(value.ds_shape), value.dtype, gather)
+        return Lazy(shape, value.dtype, gather)
 
-
-def _exact(param: Any, gather: Callable[[], torch.Tensor]) -> Lazy:
-    """A tensor of a parameter's shape that DeepSpeed brings together."""
-    shape = tuple(getattr(param, "ds_shape", param.shape))
-    return Lazy(shape, torch.float32, lambda: gather().float())
+    def _exact(self, param: Any, gather: Callable[[], torch.Tensor]) -> Lazy:
+        """A tensor of a parameter's shape that DeepSpeed brings together."""
+        shape = self._shapes[id(param)]
+        return Lazy(shape, torch.float32, lambda: gather().float().view(shape))
 
 
 def _imported(device: torch.device) -> Any:
@@ -285,20 +286,14 @@ def _numbers_left_alone(model: nn.Module) -> Iterator[None]:
             del number.ds_optim_param
 
 
-def require_dimensions(model: nn.Module) -> None:
-    """Stage 3 of DeepSpeed 0.19 cannot hold parameters that are single numbers.
+def _widen_numbers(model: nn.Module) -> None:
+    """Stage 3 of DeepSpeed 0.19 divides tensors of one dimension or more: numbers become such.
 
-    Raises:
-        ConfigError: naming them.
+    What is computed with them does not change; checkpoints hold numbers.
     """
-    numbers = [name for name, param in model.named_parameters() if param.ndim == 0]
-    if numbers:
-        raise ConfigError(
-            [
-                f"ZeRO stage 3 cannot divide parameters that are single numbers "
-                f"({', '.join(numbers)}); use stage 1 or 2, or --engine fsdp."
-            ]
-        )
+    for param in model.parameters():
+        if param.ndim == 0:
+            param.data = param.data.view(1)
 
 
 def require_elementwise(optimizer: torch.optim.Optimizer) -> None:

@@ -1,0 +1,94 @@
+"""What the commands for models of texts and images share: loading them, reading their rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from uer.cli.finetune import build_processor
+from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
+from uer.data.media.collect import Collection
+from uer.data.media.references import Medium
+from uer.data.media.report import MediaReport
+from uer.errors import ConfigError, DataError, UserError
+from uer.interop.pretrained import choose_config, dialect_of, load_pretrained
+from uer.recipe import read_recipe
+from uer.tasks._towers import Towers
+from uer.training import machine
+from uer.training.settings import Precision
+from uer.zoo.resolve import resolve
+
+_log = logging.getLogger(__name__)
+
+
+def load_towers(
+    load_model_path: str,
+    config_path: str | None,
+    overrides: Mapping[str, Any],
+    *,
+    tokenizer: str | None,
+    special_tokens_path: str | None,
+    batch_size: int,
+    device: str,
+    precision: Precision,
+    threads: int | None,
+) -> Towers:
+    """The model of a checkpoint; arguments as the flags.
+
+    Raises:
+        UserError: it cannot be loaded, or compares no texts with images.
+    """
+    if batch_size < 1:
+        raise UserError(f"--batch_size {batch_size}: must be at least 1.")
+    path = resolve(load_model_path)
+    described, keys = split_tokenizer(dict(overrides))
+    dialect = dialect_of(path)
+    recipe = read_recipe(choose_config(config_path, path), keys, dialect=dialect)
+    if recipe.processor is None:
+        raise ConfigError(["data_processor: the configuration names none; choose clip or siglip."])
+    prepared = machine.prepare(device, precision, threads)
+    _log.info(prepared.line())
+    made = choose_tokenizer(tokenizer, special_tokens_path, described, path)
+    facts = {**made.facts(), **recipe.facts}
+    model = recipe.model.build(facts).to(prepared.device)
+    report = load_pretrained(model, path)
+    if report.missing:
+        raise UserError(f"{path} is no whole model of texts and images ({report.line()[:-1]}).")
+    return Towers(model, build_processor(recipe, facts), made, batch_size=batch_size)
+
+
+def read_rows(
+    path: str, corpus_format: str, media_root: str | None, report: MediaReport
+) -> tuple[list[Medium], list[str], dict[str, list[int]], list[str]]:
+    """The rows of a manifest, folder or tar file with images.
+
+    Returns:
+        Their images, texts and labels (as far as the format has them), and names of classes where
+        these are sub-folders.
+
+    Raises:
+        DataError: it holds no row that can be used.
+    """
+    rows = Collection.of([path], corpus_format, report, media_root)
+    media: list[Medium] = []
+    texts: list[str] = []
+    columns: dict[str, list[int]] = {}
+    for piece in rows.pieces():
+        media += [Medium(rows.root, one) for one in piece.media["image"]]
+        texts += piece.texts
+        for name, values in piece.columns.items():
+            columns.setdefault(name, []).extend(values.tolist())
+    if not media:
+        raise DataError(f"there is no row that can be used. {report.line()}", path)
+    return media, texts, columns, rows.classes
+
+
+def shown(share: float) -> str:
+    """A share in percent."""
+    return f"{100 * share:.1f} %"
+
+
+def first_tab_free(names: Sequence[str]) -> list[str]:
+    """Texts as fields of a table."""
+    return [" ".join(name.split()) for name in names]

@@ -1,0 +1,1 @@
+"""Heads that make one vector of a document's states."""
