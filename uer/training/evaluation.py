@@ -45,7 +45,9 @@ class Evaluation:
         """
         if self.best_by not in figures:
             raise ConfigError(
-                [f"best_by {self.best_by}: the evaluation reports {', '.join(sorted(figures))}."]
+                [
+                    f"--metric_for_best_model {self.best_by}: the evaluation reports {', '.join(sorted(figures))}."
+                ]
             )
         return figures[self.best_by]
 
