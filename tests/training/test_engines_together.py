@@ -159,7 +159,7 @@ def test_no_process_holds_more_than_one_tensor_of_the_others(tmp_path, engine, a
     (whole, main), (_, other) = results
     assert whole > 250e6 and other < 0.3 * whole, results
     if asynchronous:  # the copy is the main process's
-        assert 0.9 * whole < main < 1.5 * whole, results
+        assert 0.6 * whole < main < 1.5 * whole, results
     else:
         assert main < 0.3 * whole, results
 
