@@ -46,8 +46,9 @@ PRETRAIN_LOG, REPORT = OUT / "pretrain.jsonl", OUT / "report.txt"
 
 TOKENIZER = ("--tokenizer", "space", "--vocab_path", VOCAB)
 CONFIG = "models/bert/quickstart_config.yaml"
-UPDATES = 5500
-FINETUNING = ("--pooling", "mean", "--epochs_num", "5", "--learning_rate", "5e-4")
+UPDATES = 8000
+FINETUNING = ("--pooling", "mean", "--epochs_num", "12", "--learning_rate", "1e-4")
+FINETUNING += ("--dropout", "0.1")  # the same thousand reviews in every epoch
 SEEDS = (1, 2, 3)
 
 
