@@ -22,7 +22,7 @@ from torch import nn
 
 from benchmarks.rounds import spread
 
-WIDTH, LAYERS, WORDS, TOKENS = 1024, 94, 1000, 64
+WIDTH, LAYERS, WORDS, TOKENS = 1024, 94, 1000, 16
 UPDATES = 5  # that are timed, of each kind
 RATE = 1e-4
 

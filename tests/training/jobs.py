@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from training_fakes import FakeEvaluationData, FakeModel, rows_to_batch
 from uer.layers import dropout as dropout_module
 from uer.optimizers.adamw import AdamW
 from uer.schedules.linear import Linear
+from uer.training import checkpoint as checkpoint_module
 from uer.training.engine import engines
 from uer.training.evaluation import Evaluation
 from uer.training.launch import Launch, place_of, read_ranks
@@ -64,6 +66,18 @@ class Dying(FakeModel):
     def on_update(self, step, total):
         if step == 3 and os.environ.get("RANK") == "1":
             os._exit(9)
+
+
+def fill_the_disk():
+    """Let the disk be full from the optimizer's state of the first checkpoint on."""
+    write = checkpoint_module.write_tensors
+
+    def full(path, *rest):
+        if "optimizer" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, *rest)
+
+    checkpoint_module.write_tensors = full
 
 
 class Staying(Processes):
@@ -120,6 +134,8 @@ def main(jobs):
     if len(jobs) > 1:
         processes = Staying(processes.rank, processes.world)
     for job in jobs:
+        if job.get("full"):
+            fill_the_disk()
         trainer_of(job, processes).run(job.get("resume"))
 
 

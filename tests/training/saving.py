@@ -43,7 +43,7 @@ def main(engine, asynchronous, folder):
     job = {"engine": engine, "folder": folder, "async": asynchronous == "True"}
     trainer = trainer_of(job, processes, Wide())
     with processes.together():
-        trainer._prepare(None, None)
+        trainer._prepare(None)
         trainer._update()
         before = status("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # the peak is measured from now on

@@ -182,7 +182,7 @@ def test_no_process_holds_more_than_one_tensor_of_the_others(tmp_path, engine, a
     (whole, main), (_, other) = results
     assert whole > 250e6 and other < 0.3 * whole, results
     if asynchronous:  # the copy is the main process's
-        assert 0.9 * whole < main < 1.5 * whole, results
+        assert 0.6 * whole < main < 1.5 * whole, results
     else:
         assert main < 0.3 * whole, results
 
@@ -310,3 +310,13 @@ def test_a_rank_that_dies_ends_the_others_with_a_sentence(tmp_path):
     last = err.strip().splitlines()[-1]
     assert "another process of this run ended or cannot be reached" in last
     assert "--resume_from_checkpoint" in last and "Rank 0 of 2 heard" in last
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("engine, asynchronous", [("ddp", True), ("fsdp", False)])
+def test_a_full_disk_ends_all_with_a_sentence(tmp_path, engine, asynchronous):
+    job = {"engine": engine, "folder": str(tmp_path), "full": True, "async": asynchronous}
+    results = finish(start(HERE / "jobs.py", json.dumps([job])))
+    assert [status for status, _, _ in results] == [1, 2], results
+    assert "out-10 could not be written ([Errno 28] No space left on device)" in results[0][2]
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]

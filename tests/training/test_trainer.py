@@ -468,7 +468,7 @@ def test_empty_evaluation_data_is_refused(tmp_path, batches):
 
 def test_an_unknown_figure_cannot_choose_the_best(tmp_path):
     evaluation = Evaluation(data=FakeEvaluationData(), best_by="f1")
-    with pytest.raises(ConfigError, match=r"best_by f1: the evaluation reports doc\.accuracy"):
+    with pytest.raises(ConfigError, match=r"_best_model f1: the evaluation reports doc\.accuracy"):
         make_trainer(tmp_path, evaluation=evaluation).run()
 
 

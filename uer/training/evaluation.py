@@ -44,8 +44,9 @@ class Evaluation:
             ConfigError: no target reports it.
         """
         if self.best_by not in figures:
+            there = ", ".join(sorted(figures))
             raise ConfigError(
-                [f"best_by {self.best_by}: the evaluation reports {', '.join(sorted(figures))}."]
+                [f"--metric_for_best_model {self.best_by}: the evaluation reports {there}."]
             )
         return figures[self.best_by]
 

@@ -45,7 +45,7 @@ class Kept:
             for name, one in file.tensors.items():
                 key = place, name
                 copy = self._copies[key] if self._fits(key, one) else self._empty(one)
-                copy.copy_(next(values), non_blocking=True)
+                copy.copy_(next(values), non_blocking=self._device.type == "cuda")
                 copies[key] = copy
                 found[name] = Lazy(one.shape, one.dtype, copy.detach)
             files[place] = replace(file, tensors=found)

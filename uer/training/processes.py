@@ -29,6 +29,10 @@ _PATIENCE = timedelta(hours=1)  # of a collective; the watchdog speaks much earl
 _PEERS = ("gloo", "Connection closed", "Connection reset", "Broken pipe", "NCCL", "ProcessGroup")
 
 
+class FailedElsewhere(SystemExit):
+    """The main process could not do something, and says why; there is nobody left to meet."""
+
+
 class Processes:
     """This process alone; with `join`, one of several.
 
@@ -76,7 +80,7 @@ class Processes:
 
         Raises:
             UserError: it failed; in the main process with its own words.
-            SystemExit: it failed elsewhere, where it has been said.
+            FailedElsewhere: it failed in the main process, where it is said.
         """
         error = None
         if self.is_main:
@@ -85,7 +89,7 @@ class Processes:
             except UserError as caught:
                 error = caught
         if self.any(error is not None):
-            raise error or SystemExit(2)
+            raise error or FailedElsewhere(2)
 
     def beat(self) -> None:
         """Tell the watchdog that this process goes on."""
@@ -102,6 +106,8 @@ class Processes:
         try:
             yield
             self._leave()
+        except FailedElsewhere:
+            raise
         except SystemExit:
             self._leave()
             raise

@@ -141,12 +141,9 @@ class Trainer:
         """
         ends = time.monotonic() + 3600 * (self.settings.max_hours or 0)
         with self.engine.processes.together():
-            state = None if resume is None else load_trainer_state(resume)
-            if state is not None and auto and state.progress.step >= self.settings.total_steps:
-                logger.info("%s has done all %d updates", resume, state.progress.step)
-                return state.progress
             with memory_explained(lambda: self.progress.step):
-                self._prepare(resume, state)
+                if not self._prepare(resume, auto=auto):
+                    return self.progress
             bar = Bar(self.settings.total_steps, self.progress.step, shown=self.engine.is_main)
             try:
                 with Interruption() as interruption, memory_explained(lambda: self.progress.step):
@@ -163,10 +160,16 @@ class Trainer:
                 raise SystemExit(max(self.engine.processes.gather(interruption.exit_status())))
         return self.progress
 
-    def _prepare(self, resume: str | Path | None, state: TrainerState | None) -> None:
+    def _prepare(self, resume: str | Path | None, *, auto: bool = False) -> bool:
+        """Bring everything to where the run begins; returns whether there is something to do."""
         module = self.model
         assert isinstance(module, nn.Module), "a model is an nn.Module"
         processes, settings = self.engine.processes, self.settings
+        state = None if resume is None else load_trainer_state(resume)
+        if auto and state is not None and state.progress.step >= settings.total_steps:
+            self.progress = state.progress
+            logger.info("%s has done all %d updates", resume, state.progress.step)
+            return False
         processes.on_main(lambda: self.saver.require_writable(settings.total_steps))
         if state is not None and resume is not None:
             _load(module, resume, state, settings)
@@ -192,6 +195,7 @@ class Trainer:
             logger.info("resumed from %s after update %d%s", resume, self.progress.step, since)
         elif self.evaluation is not None:
             self._evaluate(self.evaluation)
+        return True
 
     def _restore(self, state: TrainerState) -> None:
         """Bring everything to where the checkpoint was; the random states last."""
