@@ -54,8 +54,8 @@ def inspect_model(
     for name, value in (("batch_size", batch_size), ("labels_num", labels_num), ("depth", depth)):
         if value < 1:
             raise ConfigError([f"--{name} {value}: must be at least 1."])
-    recipe = read_recipe(_described(config), overrides)
-    facts = _facts(recipe, vocab_size, labels_num)
+    recipe = read_recipe(described(config), overrides)
+    facts = sample_facts(recipe, vocab_size, labels_num)
     with torch.device("meta"):
         model = recipe.model.build(facts)
     sys.stdout.write("\n".join([*_table(model, depth), "", *_totals(model), ""]))
@@ -64,11 +64,11 @@ def inspect_model(
         sys.stdout.write("No data processor or no target; so much takes the rest of it:\n")
         batch = _rows_of_text(model, batch_size)
     else:
-        batch = _text(recipe, facts, batch_size, model.packable)
+        batch = sample_batch(recipe, facts, batch_size, model.packable)
     sys.stdout.write("\n".join([*_costs(model, batch, body=body), ""]))
 
 
-def _described(config: str) -> str | dict[str, Any]:
+def described(config: str) -> str | dict[str, Any]:
     """What to read: of a checkpoint's folder, whoever wrote it, what it says about itself."""
     folder = Path(config)
     if folder.name == CONFIG and is_foreign(folder.parent):
@@ -83,7 +83,17 @@ def _described(config: str) -> str | dict[str, Any]:
     return {**found, "facts": facts}
 
 
-def _facts(recipe: Recipe, vocab_size: int | None, labels_num: int) -> dict[str, Any]:
+def sample_facts(recipe: Recipe, vocab_size: int | None, labels_num: int) -> dict[str, Any]:
+    """What the data would tell a model.
+
+    Args:
+        recipe: of the model.
+        vocab_size: tokens of the vocabulary; None: as the configuration or checkpoint says.
+        labels_num: classes of a classifier.
+
+    Raises:
+        ConfigError: the size of the vocabulary is not known, or too small.
+    """
     about = recipe.config.get("about") or {}
     size = vocab_size or recipe.facts.get("vocab_size") or about.get("vocab_size")
     if size is None:
@@ -159,7 +169,10 @@ class _Store:
         return len(self.sides["src"].documents) - 1
 
 
-def _text(recipe: Recipe, facts: Mapping[str, Any], batch_size: int, packable: bool) -> Batch:
+def sample_batch(
+    recipe: Recipe, facts: Mapping[str, Any], batch_size: int, packable: bool
+) -> Batch:
+    """Random text, made into instances by the recipe's own data processor."""
     assert recipe.processor is not None
     processor = recipe.processor.build(facts)
     # Two texts that belong together are half a row long each, a sentence an eighth.
