@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from uer.batch import Batch
 from uer.cli.flags import POSITIONAL, Overrides
@@ -103,7 +104,7 @@ def plan(
             half=half and precision != "fp32",
         )
 
-    ways = list(choices(gpus, elementwise=_elementwise(shape, make)))
+    ways = list(choices(gpus, elementwise=_elementwise(build, make)))
     if settings.checkpoint_activations:
         ways = [way for way in ways if way.checkpoint]
     needs = {way: memory(way, gpus, steps, _SIZES) for way in ways}
@@ -145,10 +146,14 @@ def _recipe(config: str, overrides: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
-def _elementwise(model: Model, make: Callable[[Model], torch.optim.Optimizer]) -> bool:
+def _elementwise(
+    build: Callable[[], Model], make: Callable[[Model], torch.optim.Optimizer]
+) -> bool:
     """Whether ZeRO may cut tensors into pieces for the optimizer."""
+    with FakeTensorMode():
+        made = make(build())
     try:
-        require_elementwise(make(model))
+        require_elementwise(made)
     except ConfigError:
         return False
     return True

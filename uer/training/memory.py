@@ -28,7 +28,7 @@ class Step(NamedTuple):
     """What one update holds, in bytes.
 
     Args:
-        weights: all parameters and buffers.
+        weights: all parameters.
         trained: the parameters that are trained.
         gradients: theirs.
         optimizer: the optimizer's state.
@@ -101,7 +101,7 @@ def simulate(
         state = [v for one in optimizer.state.values() for v in tree_leaves(one)]
         inside = {id(p) for block in blocks(model) for p in block.parameters()}
         return Step(
-            weights=_bytes([*model.parameters(), *model.buffers()]),
+            weights=_bytes(model.parameters()),
             trained=_bytes(p for p in model.parameters() if p.requires_grad),
             gradients=_bytes(gradients),
             optimizer=_bytes(v for v in state if isinstance(v, torch.Tensor)),
