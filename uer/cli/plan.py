@@ -131,8 +131,8 @@ def plan(
     way, size = chosen
     sys.stdout.write("\n".join([*_advice(way, size, rows, gpus, precision, output), ""]))
     if output is not None:
-        half = precision != "fp32"
-        content = deepspeed_file(way, steps(half, way.checkpoint, _SIZES[0]), half=half)
+        step = steps(True, way.checkpoint, _SIZES[0])
+        content = deepspeed_file(way, step, precision)
         with atomic_file(output) as scratch:
             scratch.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
+from uer.training.machine import DTYPES, Arithmetic
 from uer.training.memory import Step
 
 MARGIN = 0.1
@@ -161,13 +162,13 @@ def best(found: list[tuple[Choice, int]], rows: int) -> tuple[Choice, int] | Non
     return whole or rest
 
 
-def deepspeed_file(choice: Choice, step: Step, *, half: bool) -> dict[str, Any]:
+def deepspeed_file(choice: Choice, step: Step, precision: Arithmetic) -> dict[str, Any]:
     """DeepSpeed's configuration for a way to train.
 
     Args:
         choice: with a stage of ZeRO.
         step: of the model, with its weights as they are kept.
-        half: in bf16.
+        precision: of weights and forward pass.
     """
     zero: dict[str, Any] = {
         "stage": choice.stage,
@@ -182,11 +183,11 @@ def deepspeed_file(choice: Choice, step: Step, *, half: bool) -> dict[str, Any]:
     if choice.offload == "parameters":
         zero["offload_param"] = host
     if choice.stage == 3:
-        size = 2 if half else 4
+        size = DTYPES[precision].itemsize
         zero["stage3_prefetch_bucket_size"] = max(1, step.layer // size)
         zero["stage3_max_live_parameters"] = max(1, (step.outside + 2 * step.layer) // size)
         zero["stage3_max_reuse_distance"] = zero["stage3_max_live_parameters"]
     config: dict[str, Any] = {"zero_optimization": zero}
-    if half:
-        config["bf16"] = {"enabled": True}
+    if precision != "fp32":
+        config[precision] = {"enabled": True}
     return config
