@@ -89,7 +89,8 @@ def start(
     if pretrained is not None:
         report = load_pretrained(model, pretrained, allow_partial=allow_partial, grown=grown)
         _log.info("%s: %s", pretrained, report.line())
-        missing = [*report.missing, *report.extended]
+        other = [one.name for one in report.mismatched]  # with --allow_partial
+        missing = [*report.missing, *report.extended, *other]
     about: dict[str, Any] = {}
     if settings.use_lora:
         names = lora.adapt(model, settings, missing)
@@ -151,7 +152,7 @@ def train_like(model: Model, other: Model, settings: Settings) -> None:
         lora.adapt(model, settings, whole)
     trains = {name: parameter.requires_grad for name, parameter in other.named_parameters()}
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(trains[name])
+        parameter.requires_grad_(trains.get(name, False))
 
 
 def _load_adapters(model: Model, settings: Settings, path: str, about: Mapping[str, Any]) -> None:
