@@ -24,6 +24,7 @@ from uer.training.settings import Settings
 
 # Keys of a file that describe it and build nothing.
 DESCRIPTIVE = ("about", "dialect", "task", "facts", "lora")
+_PATTERNS = ("freeze", "lora_targets", "lora_modules_to_save")
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def _targets(model: Plan[Any]) -> Iterator[Plan[Any]]:
 
 def _as_lists(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """On a command line ``--embedding word`` means a list of one, as it always did."""
-    lists = ("embedding", "tgt_embedding", "target")
+    lists = ("embedding", "tgt_embedding", "target", *_PATTERNS)
     return {
         key: [value] if key in lists and isinstance(value, str) and value != "dual" else value
         for key, value in overrides.items()

@@ -11,8 +11,8 @@ from uer.builder import Planner
 from uer.cli import team
 from uer.cli.flags import POSITIONAL, Overrides
 from uer.cli.loading import Loading, reads_text
-from uer.cli.pretrain import build_model, growth, known_facts, told_facts, writers
-from uer.cli.starting import base_weights, settings_of, start
+from uer.cli.pretrain import build_model, known_facts, writers
+from uer.cli.starting import base_weights, growth, settings_of, start, told_facts
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.config import dump_yaml
 from uer.data.formats import FORMATS

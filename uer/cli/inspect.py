@@ -61,8 +61,8 @@ def inspect_model(
     for name, value in (("batch_size", batch_size), ("labels_num", labels_num), ("depth", depth)):
         if value < 1:
             raise ConfigError([f"--{name} {value}: must be at least 1."])
-    recipe = read_recipe(_described(config), overrides)
-    facts = _facts(recipe, vocab_size, labels_num)
+    recipe = read_recipe(described(config), overrides)
+    facts = sample_facts(recipe, vocab_size, labels_num)
     with torch.device("meta"):
         model = recipe.model.build(facts)
     sys.stdout.write("\n".join([*_table(model, depth), "", *_totals(model), ""]))
@@ -71,11 +71,11 @@ def inspect_model(
         sys.stdout.write("No data processor or no target; so much takes the rest of it:\n")
         batch = _rows_of_body(model, recipe.config, batch_size)
     else:
-        batch = _example(recipe, facts, batch_size, model.packable)
+        batch = sample_batch(recipe, facts, batch_size, model.packable)
     sys.stdout.write("\n".join([*_costs(model, batch, body=body), ""]))
 
 
-def _described(config: str) -> str | dict[str, Any]:
+def described(config: str) -> str | dict[str, Any]:
     """What to read: of a checkpoint's folder, whoever wrote it, what it says about itself."""
     folder = Path(config)
     if folder.name == CONFIG and is_foreign(folder.parent):
@@ -90,7 +90,17 @@ def _described(config: str) -> str | dict[str, Any]:
     return {**found, "facts": facts}
 
 
-def _facts(recipe: Recipe, vocab_size: int | None, labels_num: int) -> dict[str, Any]:
+def sample_facts(recipe: Recipe, vocab_size: int | None, labels_num: int) -> dict[str, Any]:
+    """What the data would tell a model.
+
+    Args:
+        recipe: of the model.
+        vocab_size: tokens of the vocabulary; None: as the configuration or checkpoint says.
+        labels_num: classes of a classifier.
+
+    Raises:
+        ConfigError: the size of the vocabulary is not known, or too small.
+    """
     if not _reads_text(recipe):
         return {"labels_num": labels_num, **recipe.facts}
     about = recipe.config.get("about") or {}
@@ -177,7 +187,10 @@ def _reads_text(recipe: Recipe) -> bool:
     return not (isinstance(embedding, list) and "patch" in embedding)
 
 
-def _example(recipe: Recipe, facts: Mapping[str, Any], batch_size: int, packable: bool) -> Batch:
+def sample_batch(
+    recipe: Recipe, facts: Mapping[str, Any], batch_size: int, packable: bool
+) -> Batch:
+    """Random text and media, made into instances by the recipe's own data processor."""
     assert recipe.processor is not None
     processor = recipe.processor.build(facts)
     fields = FORMATS[processor.corpus].fields

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "list": ("uer.cli.list", "list_parts", "name the parts a configuration can choose"),
     "explain": ("uer.cli.explain", "explain", "show a part's parameters: uer explain NAME"),
     "inspect": ("uer.cli.inspect", "inspect_model", "show an assembled model: uer inspect CONFIG"),
+    "plan": ("uer.cli.plan", "plan", "say how a model fits into GPUs: uer plan CONFIG"),
     "doctor": ("uer.cli.doctor", "doctor", "say what works on this machine"),
     "zoo": ("uer.cli.zoo", "zoo", "list and fetch public models: uer zoo list"),
 }

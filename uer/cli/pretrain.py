@@ -13,14 +13,20 @@ import torch
 from uer.cli import team
 from uer.cli.flags import Overrides
 from uer.cli.loading import Loading
-from uer.cli.starting import base_weights, settings_of, start, train_like
+from uer.cli.starting import (
+    base_weights,
+    growth,
+    settings_of,
+    start,
+    told_facts,
+    train_like,
+)
 from uer.cli.tokenizer import require_vocabulary, side_facts, split_tokenizer, tokenizer_keys
 from uer.config import dump_yaml, load_config
 from uer.data.store import Store
 from uer.data.store_meta import tokenizer_folder
 from uer.data.stream import Packing, TextStream
 from uer.errors import ConfigError, DataError, UserError
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint
 from uer.interop.pretrained import (
     choose_config,
     dialect_of,
@@ -272,37 +278,6 @@ def _require_trained_with(
                 f"{checkpoint}, or start from its weights with --pretrained_model_path and "
                 "--allow_partial."
             )
-
-
-def growth(
-    tokenizers: Mapping[str, Tokenizer], recipe: Recipe, checkpoint: str | None
-) -> set[tuple[int, int]]:
-    """Rows of a checkpoint's tables, and how many the tokenizers need: of those that need more.
-
-    Args:
-        tokenizers: by side.
-        recipe: of the model; carries what the checkpoint knows.
-        checkpoint: to start from; None: there is none.
-    """
-    if checkpoint is None or is_legacy_checkpoint(checkpoint):
-        return set()
-    olds = {side: grown_from(checkpoint, one, side) for side, one in tokenizers.items()}
-    rows = {
-        "src": recipe.facts.get("vocab_size")
-    }  # a table may have more rows than there are tokens
-    return {
-        (rows.get(side) or old, tokenizers[side].vocab_size)
-        for side, old in olds.items()
-        if old is not None and (rows.get(side) or old) < tokenizers[side].vocab_size
-    }
-
-
-def told_facts(
-    recipe: Recipe, facts: Mapping[str, Any], labels: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What the data have told, for the checkpoint's configuration."""
-    told = {**recipe.facts, **labels}
-    return {**told, "vocab_size": facts["vocab_size"]} if "vocab_size" in told else told
 
 
 def known_facts(

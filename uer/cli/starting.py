@@ -9,8 +9,11 @@ from typing import Any
 
 from uer.errors import ConfigError
 from uer.interop.adapters import adapters_of, base_of, read_adapters
-from uer.interop.pretrained import load_pretrained
+from uer.interop.legacy_checkpoint import is_legacy_checkpoint
+from uer.interop.pretrained import grown_from, load_pretrained
 from uer.model import Model
+from uer.recipe import Recipe
+from uer.tokenizers.base import Tokenizer
 from uer.training import lora
 from uer.training.freezing import freeze, plain_name, trained_line
 from uer.training.loading import fill
@@ -86,7 +89,8 @@ def start(
     if pretrained is not None:
         report = load_pretrained(model, pretrained, allow_partial=allow_partial, grown=grown)
         _log.info("%s: %s", pretrained, report.line())
-        missing = [*report.missing, *report.extended]
+        other = [one.name for one in report.mismatched]  # with --allow_partial
+        missing = [*report.missing, *report.extended, *other]
     about: dict[str, Any] = {}
     if settings.use_lora:
         names = lora.adapt(model, settings, missing)
@@ -103,6 +107,37 @@ def start(
     return about
 
 
+def growth(
+    tokenizers: Mapping[str, Tokenizer], recipe: Recipe, checkpoint: str | None
+) -> set[tuple[int, int]]:
+    """Rows of a checkpoint's tables, and how many the tokenizers need: of those that need more.
+
+    Args:
+        tokenizers: by side.
+        recipe: of the model; carries what the checkpoint knows.
+        checkpoint: to start from; None: there is none.
+    """
+    if checkpoint is None or is_legacy_checkpoint(checkpoint):
+        return set()
+    olds = {side: grown_from(checkpoint, one, side) for side, one in tokenizers.items()}
+    rows = {
+        "src": recipe.facts.get("vocab_size")
+    }  # a table may have more rows than there are tokens
+    return {
+        (rows.get(side) or old, tokenizers[side].vocab_size)
+        for side, old in olds.items()
+        if old is not None and (rows.get(side) or old) < tokenizers[side].vocab_size
+    }
+
+
+def told_facts(
+    recipe: Recipe, facts: Mapping[str, Any], labels: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the data have told, for the checkpoint's configuration."""
+    told = {**recipe.facts, **labels}
+    return {**told, "vocab_size": facts["vocab_size"]} if "vocab_size" in told else told
+
+
 def train_like(model: Model, other: Model, settings: Settings) -> None:
     """Train the parameters that another model of the same configuration trains.
 
@@ -117,7 +152,7 @@ def train_like(model: Model, other: Model, settings: Settings) -> None:
         lora.adapt(model, settings, whole)
     trains = {name: parameter.requires_grad for name, parameter in other.named_parameters()}
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(trains[name])
+        parameter.requires_grad_(trains.get(name, False))
 
 
 def _load_adapters(model: Model, settings: Settings, path: str, about: Mapping[str, Any]) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from uer.errors import ConfigError
 
@@ -103,7 +102,8 @@ class Dropout(nn.Module):
         if not self.training or self.rate == 0.0:
             return values
         if self.rate == 1.0 or not _is_plain_cpu(values):
-            return F.dropout(values, self.rate)
+            # what F.dropout is on a GPU: a mask of bytes is kept, on every device
+            return torch.native_dropout(values, self.rate, True)[0]
         pool = POOL.multipliers(self.rate, values.dtype)
         chunks = -(-values.numel() // len(pool))
         offsets = torch.randint(len(pool), (chunks,)).tolist()

@@ -1,10 +1,11 @@
 """LoRA and freezing from the command line: train, resume, predict, merge."""
 
 import logging
+import socket
 
 import pytest
 import torch
-from support import TINY, table
+from support import TINY, python, table
 
 from uer.builder import build
 from uer.cli.main import run
@@ -56,6 +57,12 @@ def home(tmp_path_factory, vocabulary, corpus):
     start = {"config_path": folder / "tiny.yaml", "output_model_path": folder / "base"}
     assert called("pretrain", **common(folder), **start, total_steps=2) == 0
     return folder
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("localhost", 0))
+        return one.getsockname()[1]
 
 
 def common(folder):
@@ -272,3 +279,38 @@ def test_parts_can_be_trained_whole_beside_adapters(home, tmp_path):
         *(f"{layer}.query.bias" for layer in layers),
     }
     assert summed["embedding.parts.word.weight"] is summed["targets.mlm.output.weight"]
+
+
+ENGINES = {
+    "ddp": ["--engine", "ddp"],
+    "fsdp": ["--engine", "fsdp"],
+    "zero2": ["--deepspeed"],
+    "zero3": ["--deepspeed", "--enable_zero3"],
+}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("engine", ENGINES)
+def test_two_processes_write_small_checkpoints_and_go_on(home, tmp_path, engine):
+    """Bit for bit with the same engine; one process goes on with what two have written."""
+    if engine.startswith("zero"):
+        pytest.importorskip("deepspeed", reason="the extra 'deepspeed' is missing")
+    flags = {**common(home), "batch_size": 2, "pretrained_model_path": home / "base-2"}
+    flags |= {"total_steps": 4, "save_checkpoint_steps": 2, "lora_r": 2, "lora_dropout": 0.2}
+    words = [str(word) for name, value in flags.items() for word in (f"--{name}", value)]
+    words += ["--use_lora", "--checkpoint_activations", "--world_size", "2", "--device", "cpu"]
+    words += ENGINES[engine]
+
+    def together(output, *more):
+        port = ["--master_ip", f"tcp://localhost:{free_port()}", "--output_model_path", output]
+        done = python("-m", "uer", "pretrain", *words, *port, *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return read_weights(tmp_path / f"{output}-4")
+
+    straight = together("straight")
+    assert all(".lora_" in name for name in straight) and len(straight) == 8
+    again = together("again", "--resume_from_checkpoint", "straight-2")
+    assert all(torch.equal(straight[name], again[name]) for name in straight)
+    alone = {"resume_from_checkpoint": tmp_path / "straight-2", "lora_dropout": None}
+    assert adapted_run(home, tmp_path / "alone", **alone, lora_r=None, use_lora=None) == 0
+    assert read_weights(tmp_path / "alone-4").keys() == straight.keys()
