@@ -10,6 +10,8 @@ pytest.importorskip("torchvision", reason="images need the extra 'vision'")
 from PIL import Image
 
 from uer.cli.main import run
+from uer.components import embeddings
+from uer.registry import load_plugin
 
 PLUGIN = str(Path(__file__).parents[1] / "data" / "media" / "tiny_patch.py")
 CONFIG = """\
@@ -31,6 +33,14 @@ patch_size: 8
 image_preprocess: [random_resized_crop, horizontal_flip, {normalize: {statistics: half}}]
 """
 TRAINING = ("--learning_rate", "3e-3", "--batch_size", "8", "--threads", "1")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_patch():
+    """An embedding of patches, known to this file only."""
+    load_plugin(PLUGIN)
+    yield
+    del embeddings._plugins["tiny_patch"]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +75,7 @@ def trained(folder):
     call("preprocess", "--corpus_path", folder, "--dataset_path", data, "--data_processor", "vit")
     call(
         *("pretrain", "--dataset_path", data, "--config_path", folder / "config.yaml"),
-        *("--plugin", PLUGIN, "--output_model_path", folder.parent / "model"),
+        *("--output_model_path", folder.parent / "model"),
         *("--media_report_path", folder.parent / "left_out.tsv", "--total_steps", 30),
         *("--eval_dataset_path", data, "--log_path", folder.parent / "log.jsonl", *TRAINING),
     )
@@ -105,7 +115,7 @@ def test_a_probe_and_its_predictions(folder, trained, caplog):
 
 
 def test_inspect_shows_images(folder, capsys):
-    call("inspect", folder / "config.yaml", "--plugin", PLUGIN, "--batch_size", 2)
+    call("inspect", folder / "config.yaml", "--batch_size", 2)
     text = capsys.readouterr().out
     assert "2 rows of 3 x 16 x 16, 8 real tokens" in text
 
