@@ -194,7 +194,10 @@ def preprocess_media(
         if not kept:
             found = report.line() or "there is no row in it."
             names = ", ".join(map(str, corpus_paths))
-            raise DataError(f"the corpus {names} gives no row that could be used: {found}")
+            raise DataError(
+                f"the corpus {names} gives no row that could be used: {found} Paths in a manifest "
+                "are relative to its folder, or to --media_root."
+            )
         summary.left_out = report.counts.total()
     _measure(summary, writer)
     return summary
