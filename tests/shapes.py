@@ -124,6 +124,27 @@ def byt5(h, inner, layers, below, heads):
     return t5(h, inner, layers, heads, below=below, vocab=384)
 
 
+def vit(h, layers, heads, patch=16, kind="ViT", head="ForImageClassification", **more):
+    """ViT and its kin; DeiT without its second token is one."""
+    shape = {"hidden_size": h, "num_hidden_layers": layers, "num_attention_heads": heads}
+    return kind, head, {**shape, "intermediate_size": 4 * h, "patch_size": patch, **more}
+
+
+def mae(h, layers, heads, patch=16):
+    return vit(h, layers, heads, patch, "ViTMAE", "ForPreTraining")
+
+
+def beit(h, layers, heads):
+    more = {"use_mask_token": True, "use_shared_relative_position_bias": True}
+    return vit(h, layers, heads, 16, "Beit", "ForMaskedImageModeling", **more)
+
+
+def dinov2(h, layers, heads, *, gated=False):
+    kind, head, keys = vit(h, layers, heads, 14, "Dinov2", "Model", image_size=518)
+    del keys["intermediate_size"]
+    return kind, head, {**keys, "use_swiglu_ffn": gated}
+
+
 SHAPES = {
     "albert/base": bert(768, 12, 12, "Albert", embedding_size=128),
     "albert/large": bert(1024, 24, 16, "Albert", embedding_size=128),
@@ -131,6 +152,8 @@ SHAPES = {
     "albert/xxlarge": bert(4096, 12, 16, "Albert", embedding_size=128),
     "bart/base": bart(768, 6, 12),
     "bart/large": bart(1024, 12, 16),
+    "beit/base": beit(768, 12, 12),
+    "beit/large": beit(1024, 24, 16),
     "bert/tiny": bert(128, 2, 2),
     "bert/mini": bert(256, 4, 4),
     "bert/small": bert(512, 4, 8),
@@ -146,6 +169,13 @@ SHAPES = {
     "byt5/large": byt5(1536, 3840, 36, 12, 16),
     "byt5/xlarge": byt5(2560, 6720, 36, 12, 32),
     "byt5/xxlarge": byt5(4672, 12352, 36, 12, 64),
+    "deit/tiny": vit(192, 12, 3),
+    "deit/small": vit(384, 12, 6),
+    "deit/base": vit(768, 12, 12),
+    "dinov2/small": dinov2(384, 12, 6),
+    "dinov2/base": dinov2(768, 12, 12),
+    "dinov2/large": dinov2(1024, 24, 16),
+    "dinov2/giant": dinov2(1536, 40, 24, gated=True),
     "gpt2/config": gpt2(768, 12, 12),
     "gpt2/distil": gpt2(768, 6, 12),
     "gpt2/medium": gpt2(1024, 24, 16),
@@ -161,6 +191,9 @@ SHAPES = {
     "llama3/8b": llama(4096, 14336, 32, 32, 8, vocab=128256),
     "llama3/70b": llama(8192, 28672, 80, 64, 8, vocab=128256),
     "llama3/405b": llama(16384, 53248, 126, 128, 8, vocab=128256),
+    "mae/base": mae(768, 12, 12),
+    "mae/large": mae(1024, 24, 16),
+    "mae/huge": mae(1280, 32, 16, 14),
     "megatron/bert_3.9B": bert(2560, 48, 40, "MegatronBert", 30522),
     "megatron/gpt2_8.3B": gpt2(3072, 72, 24),
     "mistral/7b": llama(4096, 14336, 32, 32, 8, "Mistral"),
@@ -202,6 +235,11 @@ SHAPES = {
     "transformer/base": transformer(512, 6, 8),
     "transformer/big": transformer(1024, 6, 16),
     "ul2/20b": t5(4096, 16384, 32, 16, head=256, act="gated-silu"),
+    "vit/base-16-224": vit(768, 12, 12),
+    "vit/base-32-224": vit(768, 12, 12, 32),
+    "vit/large-16-224": vit(1024, 24, 16),
+    "vit/large-32-224": vit(1024, 24, 16, 32),
+    "vit/huge-14-224": vit(1280, 32, 16, 14),
     "xlm-roberta/base": roberta(768, 12, 12, "XLMRoberta", 250002),
     "xlm-roberta/large": roberta(1024, 24, 16, "XLMRoberta", 250002),
 }
