@@ -35,6 +35,7 @@ ImageHeight = Annotated[int, "height of the images in pixels"]
 ImageWidth = Annotated[int, "width of the images in pixels"]
 PatchSize = Annotated[int, "side of the square patches that an image is cut into, in pixels"]
 ChannelsNum = Annotated[int, "channels of an image: 3 colours, or 1"]
+ImageMaskRate = Annotated[float, "share of an image's patches that are hidden"]
 ClassToken = Annotated[bool, "a learnt vector stands before the patches and sums the image up"]
 
 # Regularisation

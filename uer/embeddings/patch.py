@@ -86,7 +86,16 @@ class PatchEmbedding(Embedding):
             parts["distillation"] = slice(before - 1, before)
         height, width = batch["image"].shape[2:]
         grid = Grid(self.known, (height // self.size, width // self.size), before)
-        return States(hidden, position=position, indexed=behind, grid=grid, parts=parts)
+        first = batch.get("first")  # there where a row fills the place of none
+        return States(
+            hidden,
+            position=position,
+            first=first,
+            length=None if first is None else torch.full_like(first, hidden.shape[1]),
+            indexed=behind,
+            grid=grid,
+            parts=parts,
+        )
 
     def vectors(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         """[B, P, E] what stands for the patches, given their linear maps."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
 
 from uer.batch import Batch
 from uer.components import Target
-from uer.glossary import LabelSmoothing
+from uer.glossary import CodesNum, LabelSmoothing
 from uer.layers.cross_entropy import cross_entropy
 from uer.layers.linear import Linear
 from uer.score import Score
@@ -27,7 +25,7 @@ class VisualTokens(Target):
         self,
         *,
         input_size: Given[int],
-        codes_num: Annotated[int, "codes of the image tokenizer"],
+        codes_num: CodesNum,
         label_smoothing: LabelSmoothing = 0.0,
     ) -> None:
         super().__init__()
