@@ -98,6 +98,27 @@ def transformer(h, layers, heads):
     return seq2seq("Marian", h, layers, heads, **more, **apart)
 
 
+def speech_to_text(h, inner, heads):
+    sides = {"encoder_ffn_dim": inner, "decoder_ffn_dim": inner}
+    heads_of = {"encoder_attention_heads": heads, "decoder_attention_heads": heads}
+    return "Speech2Text", "ForConditionalGeneration", {"d_model": h, **sides, **heads_of}
+
+
+def wav2vec2_large():
+    return bert(
+        1024,
+        24,
+        16,
+        "Wav2Vec2",
+        vocab=32,
+        do_stable_layer_norm=True,
+        feat_extract_norm="layer",
+        conv_bias=True,
+        codevector_dim=768,
+        proj_codevector_dim=768,
+    )
+
+
 def t5(h, inner, layers, heads, *, below=None, head=64, vocab=32128, act="gated-gelu"):
     return (
         "T5",
@@ -222,6 +243,9 @@ SHAPES = {
     "qwen3/32b": qwen3(5120, 25600, 64, 64),
     "roberta/base": roberta(768, 12, 12),
     "roberta/large": roberta(1024, 24, 16),
+    "s2t/small": speech_to_text(256, 2048, 4),
+    "s2t/medium": speech_to_text(512, 2048, 8),
+    "s2t/large": speech_to_text(1024, 4096, 16),
     "t5/small": t5_first(512, 2048, 6, 8),
     "t5/base": t5_first(768, 3072, 12, 12),
     "t5/large": t5_first(1024, 4096, 24, 16),
@@ -240,6 +264,8 @@ SHAPES = {
     "vit/large-16-224": vit(1024, 24, 16),
     "vit/large-32-224": vit(1024, 24, 16, 32),
     "vit/huge-14-224": vit(1280, 32, 16, 14),
+    "wav2vec2/base": bert(768, 12, 12, "Wav2Vec2", vocab=32),
+    "wav2vec2/large": wav2vec2_large(),
     "xlm-roberta/base": roberta(768, 12, 12, "XLMRoberta", 250002),
     "xlm-roberta/large": roberta(1024, 24, 16, "XLMRoberta", 250002),
 }

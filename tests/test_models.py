@@ -125,6 +125,26 @@ def test_electra_counts_as_in_transformers(kind):
     assert load_config(f"electra/{kind}")["about"]["parameters"] == sum(counts) - shared
 
 
+def test_sound_without_a_class_for_pre_training_counts_as_its_body_in_transformers():
+    from transformers import ASTConfig, ASTModel, HubertConfig, HubertModel
+
+    h, codes, patch = 768, 500, 16 * 16
+    layer = 4 * (h * h + h) + 2 * h * 3072 + 3072 + h + 4 * h
+    with torch.device("meta"):
+        hubert = HubertModel(HubertConfig(mask_time_prob=0.65))
+        spectrogram = ASTModel(
+            ASTConfig(time_stride=16, frequency_stride=16, max_length=1024, num_mel_bins=128)
+        )
+    head = (h * h + h) + (h * patch + patch)
+    counts = {
+        "hubert/base": size(hubert) + (h * 256 + 256) + codes * 256,
+        "ssast/base": size(spectrogram) + h + 2 * head,  # h: the vector of masked patches
+        "tera/base": (80 * h + h) + 2 * h + 3 * layer + (h * h + h) + 2 * h + (h * 80 + 80),
+    }
+    for name, count in counts.items():
+        assert load_config(name)["about"]["parameters"] == count
+
+
 def test_prophetnet_and_mpnet_count_as_in_transformers():
     from transformers import (
         MPNetConfig,

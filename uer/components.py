@@ -48,6 +48,9 @@ class Part(nn.Module):
     def on_update(self, step: int, total: int) -> None:
         """Called after update ``step`` (from 1) of ``total``: schedules, momentum, clamping."""
 
+    def on_resume(self, step: int, total: int) -> None:
+        """Called when a run goes on behind update ``step``: what follows from the step alone."""
+
 
 class Embedding(Part, ABC):
     """Turns one side of a batch into vectors.
@@ -60,10 +63,15 @@ class Embedding(Part, ABC):
         output_size: E, width of the vectors.
         output_sizes: the width of every stream; empty: there is one.
         first: may stand first in a list, that is: makes States from a batch alone.
+        packable: as for encoders; False where vectors depend on their neighbours in the row.
+        features_size: C, width of what it read before anything was masked: ``extras["features"]``
+            [B, P, C], which targets predict; None: it keeps no such thing.
     """
 
     list_name: ClassVar[str] = "sum"
     first: ClassVar[bool] = False
+    packable: bool = True
+    features_size: int | None = None
     output_size: int
     output_sizes: tuple[int, ...] = ()
 

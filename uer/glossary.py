@@ -26,6 +26,7 @@ MaxSeqLength = Annotated[int, "positions the model knows; rows may not be longer
 PositionOffset = Annotated[
     int, "row of the first position; rows before it are not used (RoBERTa, BART: 2)"
 ]
+ScaleEmbedding = Annotated[bool, "vectors of tokens and frames times the root of their width"]
 RelativeBuckets = Annotated[int, "buckets of relative distances"]
 RelativeMaxDistance = Annotated[int, "distances from here on share a bucket"]
 
@@ -67,6 +68,16 @@ ProjectionSize = Annotated[int, "width of the vectors that views are compared by
 TieStreams = Annotated[bool, "both streams are one: one embedding and one encoder serve them"]
 Factorized = Annotated[
     bool | None, "a linear map between embeddings and hidden states; by default where widths differ"
+]
+
+# Sound
+AudioFeatureSize = Annotated[int, "filter banks of an acoustic frame"]
+SpectrogramPatch = Annotated[list[int], "[frames, filter banks] of a patch"]
+ConvChannels = Annotated[list[int], "channels that each convolution of the front end makes"]
+ConvKernelSizes = Annotated[list[int], "frames or samples that each convolution reads at once"]
+ConvStrides = Annotated[list[int] | None, "steps of each convolution; by default the front end's"]
+FeaturePenaltyWeight = Annotated[
+    float, "weight of the mean square of the front end's features in the loss"
 ]
 
 # Data

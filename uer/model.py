@@ -71,6 +71,7 @@ class Model(nn.Module):
             "input_size": (self.decoder or self.encoder).output_size,
             "input_sizes": _widths(self.decoder or self.encoder),
             "embedding_size": self._last_embedding().output_size,
+            "features_size": self.embedding.features_size,
         }
         self.targets = nn.ModuleDict({one.name: one.given(**facts)() for one in target})
         if tie_weights:
@@ -108,10 +109,9 @@ class Model(nn.Module):
     def packable(self) -> bool:
         """Several documents may share a row."""
         companions = [model for head in self.heads.values() for model in head.companions().values()]
-        return (
-            self.encoder.packable
-            and (self.decoder is None or self.decoder.packable)
-            and all(getattr(model, "packable", False) for model in companions)
+        parts = (self.embedding, self.encoder, self.tgt_embedding, self.decoder)
+        return all(part.packable for part in parts if part is not None) and all(
+            getattr(model, "packable", False) for model in companions
         )
 
     def states(self, batch: Batch) -> States:
@@ -152,6 +152,12 @@ class Model(nn.Module):
         for module in self.modules():
             if isinstance(module, Part):
                 module.on_update(step, total)
+
+    def on_resume(self, step: int, total: int) -> None:
+        """Tell every part that the run goes on behind update ``step``."""
+        for module in self.modules():
+            if isinstance(module, Part):
+                module.on_resume(step, total)
 
     def decay_groups(
         self,

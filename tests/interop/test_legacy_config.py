@@ -13,8 +13,9 @@ CONFIGS = SHARED_DATA / "predecessor_configs"
 FAMILIES = (
     *("albert", "bart", "bert", "bloom", "cnn", "gpt2", "llama", "llama2", "megatron", "pegasus"),
     *("rnn", "sbert", "t5", "t5-v1_1", "transformer", "xlm-roberta", "beit", "vilt", "vit"),
+    *("dall-e", "talk2face"),
 )
-SENSES = ("clip", "dall-e", "s2t", "talk2face")
+SENSES = ("clip", "s2t")
 FILES = sorted(file for name in FAMILIES for file in (CONFIGS / name).glob("*.json"))
 
 needs_files = pytest.mark.skipif(
@@ -240,3 +241,16 @@ def test_processors_that_hide_spans_do_not_read_their_masking_flags():
         "masking": "span",
         "span_max_length": 5,
     }
+
+
+def test_their_codes_of_images_are_added_to_any_tokenizer():
+    theirs = {
+        "encoder": "transformer",
+        "tokenizer": "multimodal",
+        "image_height": 256,
+        "image_tokenizer": {"image_vocab_size": 1024, "frame_size": 16},
+    }
+    ours, notes = translate(theirs)
+    assert ours == {"encoder": "transformer", "data_processor": "dalle", "codes_num": 1024}
+    assert "image_height is ignored: codes are read, not pixels." in notes
+    assert translate({"tokenizer": "text_image"})[0] == {"tokenizer": "bert"}

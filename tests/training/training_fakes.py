@@ -69,6 +69,9 @@ class FakeModel(nn.Module):
     def on_update(self, step: int, total: int) -> None:
         self.updates.append((step, total))
 
+    def on_resume(self, step: int, total: int) -> None:
+        self.resumed = (step, total)
+
 
 def rows_to_batch(rows: list[int]) -> Batch:
     """Row ``i`` is a function of ``i``: its tokens, and an own number of items of each target."""

@@ -38,7 +38,7 @@ from uer.training.checkpoint import (
 )
 
 Kind = Literal["uer", "huggingface", "legacy"]
-_WORDS = "embedding.parts.word.weight"
+_WORDS = ("embedding.parts.word.weight", "tgt_embedding.parts.word.weight")
 
 
 @dataclass(frozen=True)
@@ -198,13 +198,17 @@ def _legacy(
         )
     recipe = read_recipe(config_path, overrides, dialect="legacy")
     found = read_legacy(path)
-    facts: dict[str, Any] = {}
-    if _WORDS in found:
-        facts["vocab_size"] = found[_WORDS].shape[0]
+    facts = _vocabulary(found)
     if "targets.cls.output.weight" in found:
         facts["labels_num"] = found["targets.cls.output.weight"].shape[0]
     config = {**recipe.config, "facts": {**recipe.facts, **facts}}
     return _matched("legacy", config, found, tokenizer, path, tuple(recipe.notes))
+
+
+def _vocabulary(found: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """How many tokens the first word table has rows for; a model that hears has one target side."""
+    sizes = [found[name].shape[0] for name in _WORDS if name in found]
+    return {"vocab_size": sizes[0]} if sizes else {}
 
 
 def _matched(
@@ -217,7 +221,7 @@ def _matched(
 ) -> Checkpoint:
     """Compare the weights with the configuration, without allocating the model."""
     recipe = read_recipe(config)
-    known = {} if _WORDS not in found else {"vocab_size": found[_WORDS].shape[0]}
+    known = _vocabulary(found)
     tokens = {} if tokenizer is None else tokenizer.facts()
     facts = {**tokens, **known, **recipe.facts}
     with torch.device("meta"):

@@ -70,6 +70,10 @@ class Trainable(Protocol):
         """Called after update ``step`` (from 1) of ``total``."""
         ...
 
+    def on_resume(self, step: int, total: int) -> None:
+        """Called when a run goes on behind update ``step``."""
+        ...
+
 
 class StepReport(NamedTuple):
     """What an update was like; on the device.

@@ -224,6 +224,7 @@ class Trainer:
         if self.average is not None:
             self.average.restore(state.average)
         self.progress = state.progress
+        self.model.on_resume(self.progress.step, self.settings.total_steps)
         self.stream.seek(state.progress.position)
         window = state.progress.window  # the sums over all processes
         others = dict.fromkeys(window, (0.0, 0.0))

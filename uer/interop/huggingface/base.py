@@ -65,7 +65,7 @@ class Family(ABC):
         ignored: names of tensors that hold nothing learnt.
         aliases: other names of keys of theirs, which transformers reads too.
         classifier: what our configuration of its classifier says besides.
-        reads_text: its models have a vocabulary.
+        reads_text: its models have a vocabulary, whatever their heads are.
     """
 
     parts: ClassVar[Config]

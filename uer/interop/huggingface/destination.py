@@ -107,7 +107,7 @@ def _facts(weights: Tensors) -> dict[str, Any]:
     words = {
         "embedding.vocab_size": r"embedding\.(text\.)?(parts\.word\.)?weight",
         "tgt_embedding.vocab_size": r"tgt_embedding\.((parts\.)?word\.)?weight",
-        "target.vocab_size": r"targets.(mlm|lm|ngram).output.weight",
+        "target.vocab_size": r"targets.(mlm|lm|ngram|ctc).output.weight",
         "labels_num": "targets.cls.output.weight",
     }
     return {
@@ -130,11 +130,11 @@ def _as_family(family: Family, values: Config, weights: Tensors, targets: list[s
         raise _OtherTargetsError([f"it has no model with the targets {', '.join(targets)}"])
     theirs = family.theirs(values)
     translated = table_of(family, theirs, targets).theirs(weights)
-    words = _facts(weights).get("embedding.vocab_size")
+    sizes = [size for name, size in _facts(weights).items() if name.endswith("vocab_size")]
     config = {
         "architectures": [architecture],
         "model_type": family.model_type,
-        **({} if words is None else {"vocab_size": words}),
+        **({"vocab_size": sizes[0]} if sizes else {}),
         **theirs,
     }
     if "cls" in targets:

@@ -19,7 +19,7 @@ from uer.tokenizers.base import Tokenizer
 
 CONFIG = "config.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
-_WORDS = "embedding.parts.word.weight"
+_WORDS = ("embedding.parts.word.weight", "tgt_embedding.parts.word.weight")
 
 
 class HuggingFaceFolder:
@@ -111,9 +111,11 @@ class HuggingFaceFolder:
         ]
 
     def _facts(self) -> dict[str, Any]:
-        words = self.tensors(self.targets).get(_WORDS)
+        tensors = self.tensors(self.targets)
+        words = next((tensors[name] for name in _WORDS if name in tensors), None)
         size = self.theirs.get("vocab_size") if words is None else words.shape[0]
-        facts = {"vocab_size": size} if self.family.reads_text else {}
+        speaks = self.family.reads_text or "ctc" in self.targets
+        facts = {"vocab_size": size} if speaks else {}
         return facts | {"labels_num": _classes(self.theirs)} if "cls" in self.targets else facts
 
 
