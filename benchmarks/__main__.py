@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import imports, pretrain
+from benchmarks import imports, pretrain, vision
 
-BENCHMARKS = {"pretrain": pretrain.main, "imports": imports.main}
+BENCHMARKS = {"pretrain": pretrain.main, "imports": imports.main, "vision": vision.main}
 
 
 def main() -> int:

@@ -33,7 +33,6 @@ def test_every_model_of_theirs_loads_unchanged(file, dialect, tmp_path):
     config = json.loads(file.read_text())
     if config.get("data_processor", "bert") not in processors.names():
         del config["data_processor"]
-        config.pop("image_preprocess", None)
         file = tmp_path / "config.json"
         file.write_text(json.dumps(config))
     plan = read_recipe(file, dialect=dialect).model
@@ -107,6 +106,25 @@ def test_keys_without_a_counterpart_are_reported(key):
 )
 def test_their_names(theirs, ours):
     assert translate(theirs) == (ours, [])
+
+
+def test_their_beit_predicts_codes_of_whole_images():
+    theirs = {
+        "data_processor": "beit",
+        "image_preprocess": ["crop", "normalize"],
+        "tokenizer": "vqgan",
+        "image_tokenizer": {"image_vocab_size": 64},
+    }
+    ours, notes = translate(theirs)
+    assert ours == {
+        "data_processor": "beit",
+        "image_preprocess": ["normalize"],
+        "codes_num": 64,
+        "facts": {"vocab_size": 64},
+    }
+    assert any("image_preprocess random_resized_crop is ignored" in note for note in notes)
+    crop = {"data_processor": "vit", "image_preprocess": ["crop"]}
+    assert translate(crop)[0]["image_preprocess"] == ["random_resized_crop"]
 
 
 def test_how_streams_are_pooled_is_for_the_target_to_know():

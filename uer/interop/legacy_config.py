@@ -85,6 +85,7 @@ def translate(
         if isinstance(ours.get(name), Mapping):
             ours[name] = _renamed(ours[name], _DROPPED | _DROPPED_IN_STREAMS, notes)
     notes += _codes_of_images(ours, config.get("image_tokenizer"))
+    notes += _codes_to_predict(ours, config.get("image_tokenizer"))
     notes += _tokens_of_images(ours) + _pieces_in_bert(ours) + _spans_of_processors(ours)
     _require_known(ours)
     _hoist_pooling(ours)
@@ -111,6 +112,8 @@ def _renamed(
                 ours[chosen] = name
         elif key in ("embedding", "tgt_embedding") and value == ["dual"]:
             ours[key] = "dual"
+        elif key == "image_preprocess" and isinstance(value, list):
+            ours[key] = ["random_resized_crop" if name == "crop" else name for name in value]
         elif isinstance(value, str):
             ours[_KEYS.get(key, key)] = _VALUES.get((key, value), value)
         else:
@@ -125,6 +128,25 @@ def _tokens_of_images(config: dict[str, Any]) -> list[str]:
     if config.get("tokenizer") not in ("virtual", "image", "vqgan"):
         return []
     return [f"tokenizer {config.pop('tokenizer')} is ignored: images need none."]
+
+
+def _codes_to_predict(config: dict[str, Any], described: Any) -> list[str]:
+    """BEiT's vocabulary is that of the image tokenizer, whose codes are of the whole image.
+
+    Args:
+        config: what is changed.
+        described: as in `_codes_of_images`.
+    """
+    if config.get("data_processor") != "beit":
+        return []
+    if isinstance(described, Mapping) and "image_vocab_size" in described:
+        config.setdefault("codes_num", described["image_vocab_size"])
+        config["facts"] = {"vocab_size": config["codes_num"], **(config.get("facts") or {})}
+    wanted = config.get("image_preprocess") or []
+    moving = [name for name in wanted if name in ("random_resized_crop", "horizontal_flip")]
+    if moving:
+        config["image_preprocess"] = [name for name in wanted if name not in moving]
+    return [f"image_preprocess {name} is ignored: codes stay where they are." for name in moving]
 
 
 def _codes_of_images(config: dict[str, Any], described: Any) -> list[str]:
