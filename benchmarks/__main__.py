@@ -2,13 +2,14 @@
 
 import sys
 
-from benchmarks import checkpoint, clip, images, imports, pretrain
+from benchmarks import checkpoint, clip, images, imports, pretrain, vision
 
 BENCHMARKS = {
     "pretrain": pretrain.main,
     "imports": imports.main,
     "checkpoint": checkpoint.main,
     "images": images.main,
+    "vision": vision.main,
     "clip": clip.main,
 }
 

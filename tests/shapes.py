@@ -163,6 +163,27 @@ def tower(h, layers, heads):
     return {**shape, "intermediate_size": 4 * h}
 
 
+def vit(h, layers, heads, patch=16, kind="ViT", head="ForImageClassification", **more):
+    """ViT and its kin; DeiT without its second token is one."""
+    shape = {"hidden_size": h, "num_hidden_layers": layers, "num_attention_heads": heads}
+    return kind, head, {**shape, "intermediate_size": 4 * h, "patch_size": patch, **more}
+
+
+def mae(h, layers, heads, patch=16):
+    return vit(h, layers, heads, patch, "ViTMAE", "ForPreTraining")
+
+
+def beit(h, layers, heads):
+    more = {"use_mask_token": True, "use_shared_relative_position_bias": True}
+    return vit(h, layers, heads, 16, "Beit", "ForMaskedImageModeling", **more)
+
+
+def dinov2(h, layers, heads, *, gated=False):
+    kind, head, keys = vit(h, layers, heads, 14, "Dinov2", "Model", image_size=518)
+    del keys["intermediate_size"]
+    return kind, head, {**keys, "use_swiglu_ffn": gated}
+
+
 SHAPES = {
     "albert/base": bert(768, 12, 12, "Albert", embedding_size=128),
     "albert/large": bert(1024, 24, 16, "Albert", embedding_size=128),
@@ -170,6 +191,8 @@ SHAPES = {
     "albert/xxlarge": bert(4096, 12, 16, "Albert", embedding_size=128),
     "bart/base": bart(768, 6, 12),
     "bart/large": bart(1024, 12, 16),
+    "beit/base": beit(768, 12, 12),
+    "beit/large": beit(1024, 24, 16),
     "bert/tiny": bert(128, 2, 2),
     "bert/mini": bert(256, 4, 4),
     "bert/small": bert(512, 4, 8),
@@ -188,6 +211,13 @@ SHAPES = {
     "clip/base-32": clip(32),
     "clip/base-16": clip(16),
     "clip/large-14": clip(14, tower(768, 12, 12), tower(1024, 24, 16), 768),
+    "deit/tiny": vit(192, 12, 3),
+    "deit/small": vit(384, 12, 6),
+    "deit/base": vit(768, 12, 12),
+    "dinov2/small": dinov2(384, 12, 6),
+    "dinov2/base": dinov2(768, 12, 12),
+    "dinov2/large": dinov2(1024, 24, 16),
+    "dinov2/giant": dinov2(1536, 40, 24, gated=True),
     "gpt2/config": gpt2(768, 12, 12),
     "gpt2/distil": gpt2(768, 6, 12),
     "gpt2/medium": gpt2(1024, 24, 16),
@@ -203,6 +233,9 @@ SHAPES = {
     "llama3/8b": llama(4096, 14336, 32, 32, 8, vocab=128256),
     "llama3/70b": llama(8192, 28672, 80, 64, 8, vocab=128256),
     "llama3/405b": llama(16384, 53248, 126, 128, 8, vocab=128256),
+    "mae/base": mae(768, 12, 12),
+    "mae/large": mae(1024, 24, 16),
+    "mae/huge": mae(1280, 32, 16, 14),
     "megatron/bert_3.9B": bert(2560, 48, 40, "MegatronBert", 30522),
     "megatron/gpt2_8.3B": gpt2(3072, 72, 24),
     "mistral/7b": llama(4096, 14336, 32, 32, 8, "Mistral"),
@@ -250,6 +283,11 @@ SHAPES = {
     "transformer/base": transformer(512, 6, 8),
     "transformer/big": transformer(1024, 6, 16),
     "ul2/20b": t5(4096, 16384, 32, 16, head=256, act="gated-silu"),
+    "vit/base-16-224": vit(768, 12, 12),
+    "vit/base-32-224": vit(768, 12, 12, 32),
+    "vit/large-16-224": vit(1024, 24, 16),
+    "vit/large-32-224": vit(1024, 24, 16, 32),
+    "vit/huge-14-224": vit(1280, 32, 16, 14),
     "wav2vec2/base": bert(768, 12, 12, "Wav2Vec2", vocab=32),
     "wav2vec2/large": wav2vec2_large(),
     "xlm-roberta/base": roberta(768, 12, 12, "XLMRoberta", 250002),

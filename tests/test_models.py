@@ -162,3 +162,12 @@ def test_prophetnet_and_mpnet_count_as_in_transformers():
         }
     for name, model in theirs.items():
         assert load_config(name)["about"]["parameters"] == size(model)
+
+
+def test_vilt_counts_as_in_transformers():
+    from transformers import ViltConfig, ViltForMaskedLM
+
+    with torch.device("meta"):
+        theirs = ViltForMaskedLM(ViltConfig())  # its pooler is the hidden layer of our target sp
+    answer = 2 * 768 + 2
+    assert load_config("vilt/base")["about"]["parameters"] == size(theirs) + answer

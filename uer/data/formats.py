@@ -197,7 +197,9 @@ def _field(row: dict[str, Any], name: str, number: int, default: str | None = No
 
 
 def _manifest(*fields: str) -> CorpusFormat:
-    line = "<TAB>".join("path" if field in ("image", "sound") else field for field in fields)
+    line = "<TAB>".join(
+        "path" if field in ("image", "sound", "regions") else field for field in fields
+    )
     of_classes = " with a sub-folder for each class" if "label" in fields else ""
     folder = "" if {"text", "codes"} & set(fields) else f", or is a folder{of_classes}"
     shape = (
@@ -227,6 +229,7 @@ FORMATS = {
     "images": _manifest("image"),
     "labelled_images": _manifest("label", "image"),
     "captioned_images": _manifest("text", "image"),
+    "captioned_regions": _manifest("text", "regions"),
     "sounds": _manifest("sound"),
     "labelled_sounds": _manifest("label", "sound"),
     "transcribed_sounds": _manifest("text", "sound"),

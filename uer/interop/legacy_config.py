@@ -17,7 +17,6 @@ from typing import Any, Literal
 from uer.components import embeddings
 from uer.errors import ConfigError
 from uer.processors.base import processors
-from uer.tokenizers.base import tokenizers
 
 Dialect = Literal["published", "legacy"]
 
@@ -54,7 +53,6 @@ _DROPPED_IN_STREAMS = {"vocab_size": "the tokenizer knows how many tokens there 
 _SENSES = {
     "embedding": (embeddings, ("patch", "word_patch", "masked_patch", "speech")),
     "data_processor": (processors, ("vit", "vilt", "clip", "s2t", "beit", "dalle")),
-    "tokenizer": (tokenizers, ("text_image", "multimodal")),
 }
 
 # Embeddings that read images; the map of their patches has no bias there.
@@ -89,6 +87,8 @@ def translate(
     for name in STREAMS:
         if isinstance(ours.get(name), Mapping):
             ours[name] = _renamed(ours[name], _DROPPED | _DROPPED_IN_STREAMS, notes)
+    notes += _codes_of_images(ours, config.get("image_tokenizer"))
+    notes += _codes_to_predict(ours, config.get("image_tokenizer"))
     notes += _tokens_of_images(ours) + _pieces_in_bert(ours) + _spans_of_processors(ours)
     _require_known(ours)
     _hoist_pooling(ours)
@@ -132,6 +132,46 @@ def _tokens_of_images(config: dict[str, Any]) -> list[str]:
     if config.get("tokenizer") not in ("virtual", "image", "vqgan"):
         return []
     return [f"tokenizer {config.pop('tokenizer')} is ignored: images need none."]
+
+
+def _codes_to_predict(config: dict[str, Any], described: Any) -> list[str]:
+    """BEiT's vocabulary is that of the image tokenizer, whose codes are of the whole image.
+
+    Args:
+        config: what is changed.
+        described: as in `_codes_of_images`.
+    """
+    if config.get("data_processor") != "beit":
+        return []
+    if isinstance(described, Mapping) and "image_vocab_size" in described:
+        config.setdefault("codes_num", described["image_vocab_size"])
+        config["facts"] = {"vocab_size": config["codes_num"], **(config.get("facts") or {})}
+    wanted = config.get("image_preprocess") or []
+    moving = [name for name in wanted if name in ("random_resized_crop", "horizontal_flip")]
+    if moving:
+        config["image_preprocess"] = [name for name in wanted if name not in moving]
+    return [f"image_preprocess {name} is ignored: codes stay where they are." for name in moving]
+
+
+def _codes_of_images(config: dict[str, Any], described: Any) -> list[str]:
+    """Sequences of text and codes of images: the codes are added to any tokenizer here.
+
+    Args:
+        config: what is changed.
+        described: their ``image_tokenizer``, which says how many codes there are.
+    """
+    if config.get("tokenizer") not in ("text_image", "multimodal"):
+        return []
+    if "encoder" not in config:  # a command line
+        config["tokenizer"] = "bert"
+        return []
+    notes = [f"tokenizer {config.pop('tokenizer')} is ignored: the data set brings its own."]
+    config.setdefault("data_processor", "dalle")
+    if isinstance(described, Mapping) and "image_vocab_size" in described:
+        config.setdefault("codes_num", described["image_vocab_size"])
+    pixels = ("image_height", "image_width", "patch_size")
+    unread = [key for key in pixels if config.pop(key, None) is not None]
+    return [*notes, *(f"{key} is ignored: codes are read, not pixels." for key in unread)]
 
 
 def _pieces_in_bert(config: dict[str, Any]) -> list[str]:

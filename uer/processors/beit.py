@@ -31,7 +31,9 @@ class Beit(MediaProcessor):
     """
 
     corpus: ClassVar[str] = "images"
-    provides: ClassVar[frozenset[str]] = frozenset({"src.image", "src.masked", "labels.codes"})
+    provides: ClassVar[frozenset[str]] = frozenset(
+        {"src.image", "src.masked", "labels.codes", "labels.mlm"}
+    )
 
     def __init__(
         self,
@@ -78,7 +80,8 @@ class Beit(MediaProcessor):
         codes = instances.fields["codes"][decoded.which]
         labels = PatchLabels(row, patch, length, codes[row, patch])
         arrays = {**decoded.arrays, "src.masked": masked, "src.length": length}
-        return Prepared({}, arrays=arrays, patch_labels={"codes": labels})
+        # The predecessors predict them with the head of masked language models.
+        return Prepared({}, arrays=arrays, patch_labels={"codes": labels, "mlm": labels})
 
     def _codes(self, store: TokenStore) -> Ints:
         """[D, P] of the store."""

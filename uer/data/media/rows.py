@@ -18,13 +18,14 @@ import numpy as np
 from uer.data.media.references import Reference
 from uer.errors import DataError, UserError
 
-MEDIA = ("image", "sound")  # fields that are media
+MEDIA = ("image", "sound", "regions")  # fields that are media
 _NAMES = {
     "label": ("label",),
     "codes": ("codes",),
     "text": ("text", "caption"),
     "image": ("image", "path", "image_path"),
     "sound": ("sound", "path", "wav_path", "audio"),
+    "regions": ("regions", "path"),
 }
 _DIGITS = 18  # fit into an int64
 _BOM = "\ufeff"
