@@ -17,7 +17,7 @@ from uer.cli.tokenizer import require_vocabulary, side_facts, split_tokenizer, t
 from uer.config import dump_yaml, load_config
 from uer.data.store import Store
 from uer.data.store_meta import tokenizer_folder
-from uer.data.stream import Packing, TextStream
+from uer.data.stream import BucketStream, Packing, Stream, TextStream
 from uer.errors import ConfigError, DataError, UserError
 from uer.interop.pretrained import (
     choose_config,
@@ -64,6 +64,11 @@ def pretrain(
     packing: Annotated[
         Packing, "documents share rows unseen by each other, joined, or have their own (off)"
     ] = "documents",
+    batch_tokens: Annotated[
+        int | None,
+        "instead of --batch_size: tokens, frames or samples of a batch, padding included; rows of "
+        "similar length share one, and are not packed",
+    ] = None,
     labels_num: Annotated[
         int | None, "classes of target cls (default: counted in the data)"
     ] = None,
@@ -113,7 +118,7 @@ def pretrain(
     if pretrained_model_path is not None:
         report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
         _log.info("%s: %s", pretrained_model_path, report.line())
-    plain = _stream(store, recipe, model, chosen, packing, facts, together.processes)
+    plain = _stream(store, recipe, model, chosen, packing, facts, together.processes, batch_tokens)
     media_report = reading.report(together.processes.rank)
     stream = reading.stream(plain, media_report)
     _log.info("%s: %s", dataset_path, _figures(stream.report()))
@@ -128,7 +133,9 @@ def pretrain(
         for side, tokenizer in tokenizers.items():
             held_out.require_tokenizer(tokenizer, side)
         _labels(held_out, eval_dataset_path, facts.get("labels_num"))
-        dev = _stream(held_out, recipe, model, chosen, packing, facts, together.processes)
+        dev = _stream(
+            held_out, recipe, model, chosen, packing, facts, together.processes, batch_tokens
+        )
         evaluation = Evaluation(data=reading.stream(dev, media_report))
     config = {**recipe.config, "facts": {**recipe.facts, **labels}}
     trainer = Trainer(
@@ -317,10 +324,20 @@ def _stream(
     packing: Packing,
     facts: Mapping[str, Any],
     processes: Processes,
-) -> TextStream:
+    batch_tokens: int | None,
+) -> Stream:
     if recipe.processor is None:
         raise ConfigError(["data_processor: the configuration names none; choose one."])
     processor = recipe.processor.build(facts)
+    if batch_tokens is not None:
+        return BucketStream(
+            store,
+            processor,
+            batch_tokens=batch_tokens,
+            seed=settings.seed,
+            rank=processes.rank,
+            world=processes.world,
+        )
     return TextStream(
         store,
         processor,
@@ -333,9 +350,7 @@ def _stream(
     )
 
 
-def _meter(
-    recipe: Recipe, facts: Mapping[str, Any], stream: TextStream, together: team.Team
-) -> Meter:
+def _meter(recipe: Recipe, facts: Mapping[str, Any], stream: Stream, together: team.Team) -> Meter:
     """A meter that knows what a token costs and what the devices can do."""
     with torch.device("meta"):
         model = recipe.model.build(facts)
