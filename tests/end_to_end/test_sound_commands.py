@@ -1,4 +1,4 @@
-"""Every processor of sounds from the command line: a made-up corpus, a tiny model, three updates."""
+"""Every processor of sounds from the command line: a made-up corpus, a tiny model, few updates."""
 
 import json
 import sys
