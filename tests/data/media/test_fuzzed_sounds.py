@@ -38,7 +38,7 @@ def test_a_thousand_sounds_are_decoded_or_named(tmp_path):
     assert decoded | named == set(names) and not decoded & named
     reasons = {line.split("\t")[1] for line in lines} | set(stream.media_report.counts)
     assert reasons >= {"no sound that can be read", "no samples", "too short", "too long"}
-    assert reasons >= {"samples that are no numbers", "samples beyond all scales", "truncated"}
+    assert reasons >= {"samples that are no numbers", "samples beyond all scales"}
     assert len(decoded) > 200
     assert all(len(stream.next()["src.frames"]) for _ in range(20)), "training goes on"
 
