@@ -110,8 +110,11 @@ def test_sounds_that_are_too_long_or_too_short_are_left_out_and_counted(tmp_path
     processor = made("tera", **SMALL, max_audio_frames=100)
     instances = processor.index(store, None)
     assert instances.media["sound"].tolist() == [0]
-    report = processor.report(instances, store)
-    assert (report["sounds_too_long"], report["sounds_too_short"]) == (1, 2)
+    assert processor.left_out(store) == [
+        ("1.wav", "too short", "0 frames; at least 1"),
+        ("2.wav", "too long", "298 frames; at most 100"),
+        ("3.wav", "too short", "0 frames; at least 1"),
+    ]
 
 
 def test_a_batch_of_frames_has_a_budget(plain):
@@ -239,7 +242,9 @@ def test_hubert_asks_for_the_codes_of_masked_frames(tmp_path):
     read = read_all(processor, store)
     instances = processor.index(store, None)
     assert instances.media["sound"].tolist() == [0, 1, 2, 4, 5]
-    assert processor.report(instances, store)["sounds_with_other_codes"] == 1
+    assert [(one.name, one.reason) for one in processor.left_out(store)] == [
+        ("3.wav", "other codes")
+    ]
     labels = read.prepared.patch_labels["hubert"]
     waves = read.prepared.arrays["src.wave"]
     for row, number in enumerate([0, 1, 2, 4, 5]):

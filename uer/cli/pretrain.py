@@ -25,7 +25,7 @@ from uer.cli.tokenizer import require_vocabulary, side_facts, split_tokenizer, t
 from uer.config import dump_yaml, load_config
 from uer.data.store import Store
 from uer.data.store_meta import tokenizer_folder
-from uer.data.stream import Packing, TextStream
+from uer.data.stream import BucketStream, Packing, Stream, TextStream
 from uer.errors import ConfigError, DataError, UserError
 from uer.interop.pretrained import (
     choose_config,
@@ -82,6 +82,11 @@ def pretrain(
     packing: Annotated[
         Packing, "documents share rows unseen by each other, joined, or have their own (off)"
     ] = "documents",
+    batch_tokens: Annotated[
+        int | None,
+        "instead of --batch_size: tokens, frames or samples of a batch, padding included; rows of "
+        "similar length share one, and are not packed",
+    ] = None,
     labels_num: Annotated[
         int | None, "classes of target cls (default: counted in the data)"
     ] = None,
@@ -141,7 +146,7 @@ def pretrain(
         allow_partial=allow_partial,
         grown=grown,
     )
-    plain = _stream(store, recipe, model, chosen, packing, facts, together.processes)
+    plain = _stream(store, recipe, model, chosen, packing, facts, together.processes, batch_tokens)
     media_report = reading.report(together.processes.rank)
     stream = reading.stream(plain, media_report)
     _log.info("%s: %s", dataset_path, _figures(stream.report()))
@@ -153,7 +158,9 @@ def pretrain(
     if eval_dataset_path is not None:
         held_out = Store.open(eval_dataset_path, media_root)
         _require_alike(held_out, eval_dataset_path, store, tokenizers, facts.get("labels_num"))
-        dev = _stream(held_out, recipe, model, chosen, packing, facts, together.processes)
+        dev = _stream(
+            held_out, recipe, model, chosen, packing, facts, together.processes, batch_tokens
+        )
         evaluation = Evaluation(
             data=reading.stream(dev, media_report),
             best_by=metric_for_best_model,
@@ -379,10 +386,20 @@ def _stream(
     packing: Packing,
     facts: Mapping[str, Any],
     processes: Processes,
-) -> TextStream:
+    batch_tokens: int | None,
+) -> Stream:
     if recipe.processor is None:
         raise ConfigError(["data_processor: the configuration names none; choose one."])
     processor = recipe.processor.build(facts)
+    if batch_tokens is not None:
+        return BucketStream(
+            store,
+            processor,
+            batch_tokens=batch_tokens,
+            seed=settings.seed,
+            rank=processes.rank,
+            world=processes.world,
+        )
     return TextStream(
         store,
         processor,
@@ -400,7 +417,7 @@ def _meter(
     facts: Mapping[str, Any],
     trained: Model,
     settings: Settings,
-    stream: TextStream,
+    stream: Stream,
     together: team.Team,
 ) -> Meter:
     """A meter that knows what a token costs and what the devices can do."""

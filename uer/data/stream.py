@@ -123,6 +123,7 @@ class Stream(ABC):
         self._epoch: Epoch | None = None
         self._items: list[Ints] | None = None
         self.media_report = MediaReport()
+        self._noted = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Another process lays the instances out itself."""
@@ -148,6 +149,7 @@ class Stream(ABC):
 
     def deal(self) -> Share:
         """What this rank makes its next batch of; moves on by one step."""
+        self._note_left_out()
         dealt = [self._deal() for _ in range(self._share * self._world)]
         return Share(dealt[self._share * self._rank : self._share * (self._rank + 1)])
 
@@ -216,6 +218,7 @@ class Stream(ABC):
 
     def shares(self) -> Iterator[Share]:
         """What this rank makes the batches of an ordered pass of."""
+        self._note_left_out()
         epoch = self.epoch(0)
         dealt: list[Dealt] = []
         for window in range(self._windows(epoch)):
@@ -259,6 +262,12 @@ class Stream(ABC):
         if number == self._place.epoch:
             self._epoch = epoch
         return epoch
+
+    def _note_left_out(self) -> None:
+        """Once, and in the process that deals only."""
+        if not self._noted:
+            self.media_report.add(self.processor.left_out(self.store))
+            self._noted = True
 
     def _deal(self) -> Dealt:
         """The next item; moves on by one."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uer.data.instances import Instances, Ints, TokenStore
-from uer.data.media.references import Medium
+from uer.data.media.references import Medium, Unread
 from uer.data.randomness import Draw
 from uer.errors import DataError
 from uer.processors._media import MediaProcessor, require_media
@@ -76,14 +76,18 @@ class SoundProcessor(MediaProcessor):
         others = {name: view.lengths() for name, view in instances.beside.items()}
         return {"src": np.minimum(instances.fields["size"], self.seq_length), **others}
 
-    def report(self, instances: Instances, store: TokenStore) -> dict[str, float]:
-        """See `Processor.report`; also how many sounds are left out because of their length."""
-        sizes = self.sizes(store)
-        return {
-            **super().report(instances, store),
-            "sounds_too_long": float((sizes > self.sounds.longest).sum()),
-            "sounds_too_short": float((sizes < self.sounds.shortest).sum()),
-        }
+    def left_out(self, store: TokenStore) -> list[Unread]:
+        """See `Processor.left_out`: what is too long or too short."""
+        sizes, column = self.sizes(store), store.media["sound"]
+        wrong = np.setdiff1d(np.arange(len(store)), self.admitted(store)).tolist()
+        return [Unread(column[number].name, *self._why(sizes[number])) for number in wrong]
+
+    def _why(self, size: int) -> tuple[str, str]:
+        """Reason and detail of what is not admitted."""
+        detail = f"{size:,} {self.sounds.unit}"
+        if size > self.sounds.longest:
+            return "too long", f"{detail}; at most {self.sounds.longest:,}"
+        return "too short", f"{detail}; at least {self.sounds.shortest:,}"
 
     def decode(
         self, media: Mapping[str, Medium], draw: Draw, number: int, *, ordered: bool

@@ -224,6 +224,10 @@ class Processor(ABC):
         """
         return {name: view.lengths() for name, view in instances.views().items()}
 
+    def left_out(self, store: TokenStore) -> list[Unread]:
+        """Images or sounds of which no instance is made, though they may be readable."""
+        return []
+
     def report(self, instances: Instances, store: TokenStore) -> dict[str, float]:
         """Figures worth printing at the start of a run.
 

@@ -57,10 +57,11 @@ class Hubert(SoundProcessor):
         made = super().indexed(store, documents)
         return with_fields(made, codes=_codes(store), document=documents)
 
-    def report(self, instances: Instances, store: TokenStore) -> dict[str, float]:
-        """See `SoundProcessor.report`; also how many sounds have other numbers of codes."""
-        wrong = np.setdiff1d(super().admitted(store), np.flatnonzero(self._coded(store)))
-        return {**super().report(instances, store), "sounds_with_other_codes": float(len(wrong))}
+    def _why(self, size: int) -> tuple[str, str]:
+        """See `SoundProcessor._why`."""
+        if self.sounds.shortest <= size <= self.sounds.longest:
+            return "other codes", f"{self.front_end.frames(size)} frames"
+        return super()._why(size)
 
     def assemble(
         self, decoded: Decoded, gathered: Mapping[str, Ragged], draw: Draw, instances: Instances
