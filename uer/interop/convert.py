@@ -20,7 +20,12 @@ from uer.interop.equivalent import (
 )
 from uer.interop.huggingface.destination import export
 from uer.interop.huggingface.folders import is_foreign, open_folder
-from uer.interop.huggingface.sentence import in_both_streams, single_stream, write_modules
+from uer.interop.huggingface.sentence import (
+    in_both_streams,
+    reads_images,
+    single_stream,
+    write_modules,
+)
 from uer.interop.huggingface.source import WORDS
 from uer.interop.huggingface.tokenizer import write_tokenizer
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy, write_legacy
@@ -140,7 +145,7 @@ def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str
         return _write_legacy(made, path)
     if (Path(path) / MANIFEST).is_file():  # one of ours, which has more to lose
         raise UserError(f"{path} is a checkpoint of ours; choose another path, or move it.")
-    if made.config.get("encoder") == "dual":
+    if made.config.get("encoder") == "dual" and not reads_images(made.config):
         made = replace(made, **single_stream(made.config, made.weights))
     special = made.tokenizer.special if made.tokenizer else {}
     config, weights, notes = _alone(made.config, made.weights)

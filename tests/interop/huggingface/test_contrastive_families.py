@@ -5,9 +5,12 @@ import json
 import pytest
 import torch
 import transformers as hf
+from PIL import Image as PIL
+from support import SPECIALS, WORDS
 
 from uer.batch import Batch
 from uer.builder import Planner
+from uer.cli.main import run
 from uer.errors import ConfigError
 from uer.interop.huggingface.destination import export
 from uer.interop.huggingface.source import HuggingFaceFolder
@@ -126,3 +129,29 @@ def test_options_that_are_not_here_are_named(name, tower, keys, sentence, tmp_pa
     path.write_text(json.dumps(stored))
     with pytest.raises(ConfigError, match=sentence):
         HuggingFaceFolder(tmp_path).config()
+
+
+@pytest.mark.parametrize(
+    ("name", "image"), [("CLIP", IMAGE), ("Siglip", {**IMAGE, "hidden_size": 16})]
+)
+def test_from_the_command_line_there_and_back(name, image, tmp_path):
+    """With a tokenizer; what is read is trained on, and what comes back holds the same bits."""
+    torch.manual_seed(0)
+    theirs = getattr(hf, f"{name}Model")(
+        getattr(hf, f"{name}Config")(text_config=TEXT, vision_config=image)
+    )
+    theirs.save_pretrained(tmp_path / "theirs")
+    tokens = "".join(f"{token}\n" for token in [*SPECIALS, *WORDS])
+    (tmp_path / "theirs/vocab.txt").write_text(tokens)
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
+    (tmp_path / "theirs/tokenizer_config.json").write_text(json.dumps(settings))
+    for source, target in (("theirs", "ours"), ("ours", "again")):
+        words = [str(tmp_path / source), str(tmp_path / target)]
+        assert run("convert", words, "uer convert") == 0
+    again = hf.AutoModel.from_pretrained(tmp_path / "again").state_dict()
+    assert all(torch.equal(again[key], tensor) for key, tensor in theirs.state_dict().items())
+    PIL.new("RGB", (20, 16), (200, 0, 0)).save(tmp_path / "red.png")
+    (tmp_path / "pairs.tsv").write_text("the cat sees\tred.png\na dog\tred.png\n")
+    rows = ["--test_path", str(tmp_path / "pairs.tsv"), "--seq_length", "12", "--threads", "1"]
+    for place in ("theirs", "ours"):
+        assert run("retrieve", ["--load_model_path", str(tmp_path / place), *rows], "r") == 0

@@ -99,6 +99,12 @@ def in_both_streams(found: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor
     return made
 
 
+def reads_images(config: Mapping[str, Any]) -> bool:
+    """Of a dual model: its second stream reads images, so it is no pair of texts."""
+    embedding = (config.get("stream_1") or {}).get("embedding")
+    return "patch" in (embedding if isinstance(embedding, list) else [embedding])
+
+
 def single_stream(config: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """A dual model whose streams are one, as the model that it is twice.
 
