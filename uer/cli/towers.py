@@ -78,7 +78,7 @@ def read_rows(
         media += [Medium(rows.root, one) for one in piece.media["image"]]
         texts += piece.texts
         for name, values in piece.columns.items():
-            columns.setdefault(name, []).extend(values.tolist())
+            columns.setdefault(name, []).extend(map(int, values))
     if not media:
         raise DataError(f"there is no row that can be used. {report.line()}", path)
     return media, texts, columns, rows.classes

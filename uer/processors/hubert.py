@@ -60,7 +60,7 @@ class Hubert(SoundProcessor):
     def _why(self, size: int) -> tuple[str, str]:
         """See `SoundProcessor._why`."""
         if self.sounds.shortest <= size <= self.sounds.longest:
-            return "other codes", f"{self.front_end.frames(size)} frames"
+            return "other codes", f"{int(self.front_end.frames(np.array(size)))} frames"
         return super()._why(size)
 
     def assemble(

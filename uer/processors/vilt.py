@@ -110,7 +110,7 @@ class Vilt(MediaProcessor):
             other += other >= left
             same = np.array(
                 [
-                    column[a].reference == column[b].reference
+                    column[int(a)].reference == column[int(b)].reference
                     for a, b in zip(left, other, strict=True)
                 ],
                 np.bool_,
