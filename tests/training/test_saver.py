@@ -164,6 +164,18 @@ def test_memory_is_taken_once():
     assert three.tensors["b"].gather().data_ptr() == places["b"]
 
 
+def test_a_copy_is_bit_for_bit_whatever_the_tensor_looks_like():
+    base = torch.randn(3, 4)
+    weights = {"turned": base.t(), "row": base[1], "empty": torch.zeros(0, 2), "one": base[0, 0]}
+    weights |= {"half": torch.tensor([1.5, float("nan")]).bfloat16(), "bool": base > 0}
+    (file,) = Kept(torch.device("cpu")).copy(draft(lazy(weights), CONTENTS)).files.values()
+    for name, one in file.tensors.items():
+        found, expected = one.gather(), weights[name]
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype), name
+        assert torch.equal(found.nan_to_num(9), expected.nan_to_num(9)), name
+    assert len(file.tensors) == 6
+
+
 def test_room_counts_what_is_taken_already(monkeypatch):
     made = draft(lazy({"a": torch.ones(100)}), CONTENTS)
     memory = Kept(torch.device("cpu"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class Kept:
             for name, one in file.tensors.items():
                 key = place, name
                 copy = self._copies[key] if self._fits(key, one) else self._empty(one)
-                copy.copy_(next(values), non_blocking=self._device.type == "cuda")
+                self._fill(copy, next(values).detach())
                 copies[key] = copy
                 found[name] = Lazy(one.shape, one.dtype, copy.detach)
             files[place] = replace(file, tensors=found)
@@ -53,6 +54,19 @@ class Kept:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return replace(draft, files=files)
+
+    def _fill(self, copy: torch.Tensor, value: torch.Tensor) -> None:
+        """Copy; on a CPU in this thread alone.
+
+        Memory is the limit, and threads that wait for each other, tensor by tensor, wait for
+        whatever else the machine does.
+        """
+        if value.device.type != "cpu":
+            copy.copy_(value, non_blocking=self._device.type == "cuda")
+            return
+        value = value.contiguous()
+        assert (value.shape, value.dtype) == (copy.shape, copy.dtype), "a tensor is as announced"
+        ctypes.memmove(copy.data_ptr(), value.data_ptr(), value.numel() * value.element_size())
 
     def _fits(self, key: tuple[str, str], one: Lazy) -> bool:
         copy = self._copies.get(key)
