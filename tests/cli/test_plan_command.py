@@ -50,7 +50,7 @@ def test_what_fits_into_one_gpu(planned):
 def test_the_file_is_what_deepspeed_is_given(planned, tmp_path):
     file = tmp_path / "ds.json"
     words = ("--gpus", 8, "--gpu_memory", 1, "--batch_size", 8, "--output", file)
-    text = planned(*words, "--use_lora", "--freeze", "embedding").out
+    text = planned(*words, "--freeze", "embedding").out
     assert "of them trained" in text and "14,308 of them trained" not in text
     assert "advice: ZeRO 1" in text and f"--deepspeed --deepspeed_config {file}" in text
     found = read_deepspeed_config(file)
@@ -70,5 +70,6 @@ def test_less_memory_means_smaller_micro_batches_and_then_none(planned):
 
 def test_what_cannot_be_planned(planned):
     assert "must be positive" in planned("--gpus", 0, status=2).err
+    assert "adapters cannot be planned with" in planned("--use_lora", status=2).err
     text = planned("--gpus", 2, "--gpu_memory", 1, "--optimizer", "lamb").out
     assert "ZeRO" not in text  # which would cut its matrices into pieces

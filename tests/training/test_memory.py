@@ -9,9 +9,7 @@ from uer.layers.dropout import Dropout
 from uer.optimizers.adafactor import Adafactor
 from uer.optimizers.adamw import AdamW
 from uer.training.blocks import recompute
-from uer.training.lora import adapt
 from uer.training.memory import Step, simulate
-from uer.training.settings import Settings
 
 TOLERANCE = 0.02  # stated in docs/scaling.md
 WIDE = {"emb_size": 128, "hidden_size": 128, "feedforward_size": 512, "heads_num": 4}
@@ -19,15 +17,11 @@ CASES = [
     ("bert", "fp32", "", AdamW()),
     ("gpt2", "fp32", "recomputed", Adafactor()),
     ("llama", "bf16", "", AdamW(correct_bias=False)),
-    ("bert", "fp32", "lora", AdamW()),
 ]
 
 
-def build(name, how):
-    model = model_of({**MODELS[name], **WIDE}, vocab_size=3000)
-    if how == "lora":
-        adapt(model, Settings(output_model_path="-", use_lora=True))
-    return model
+def build(name):
+    return model_of({**MODELS[name], **WIDE}, vocab_size=3000)
 
 
 def batch(rows=8):
@@ -52,13 +46,13 @@ def test_a_step_holds_what_it_is_said_to(name, precision, how, optimizer):
         return optimizer.build(model.decay_groups(), 1e-3)
 
     said = simulate(
-        lambda: build(name, how),
+        lambda: build(name),
         make,
         batch(),
         precision=precision,
         checkpoint_activations=how == "recomputed",
     )
-    model = build(name, how).train()
+    model = build(name).train()
     made = make(model)
     if how == "recomputed":
         recompute(model)
@@ -84,7 +78,7 @@ def test_a_step_holds_what_it_is_said_to(name, precision, how, optimizer):
 def test_recomputing_holds_less_and_more_rows_hold_more():
     def peak(rows, **how):
         make = lambda model: AdamW().build(model.decay_groups(), 1e-3)  # noqa: E731
-        return simulate(lambda: build("bert", ""), make, batch(rows), **how).peak(0.0)
+        return simulate(lambda: build("bert"), make, batch(rows), **how).peak(0.0)
 
     two, four, six = (peak(rows) for rows in (2, 4, 6))
     assert two < four < six and six - four == pytest.approx(four - two, rel=0.05)

@@ -22,7 +22,6 @@ from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugin
 from uer.training.engines.deepspeed import require_elementwise
 from uer.training.freezing import freeze
-from uer.training.lora import adapt
 from uer.training.machine import Arithmetic
 from uer.training.memory import Step, simulate
 from uer.training.plan import (
@@ -80,8 +79,6 @@ def plan(
 
     def build() -> Model:
         model = recipe.model.build(facts)
-        if settings.use_lora:
-            adapt(model, settings)
         if settings.freeze:
             freeze(model, settings.freeze)
         return model
@@ -126,7 +123,7 @@ def plan(
         least = min(need.total(1) for need in needs.values()) / _GIB
         raise UserError(
             f"nothing fits: one row takes at least {least:.1f} GiB per process; lower "
-            "--seq_length, add --gpus, or train less with --use_lora."
+            "--seq_length, add --gpus, or train less with --freeze."
         )
     way, size = chosen
     sys.stdout.write("\n".join([*_advice(way, size, rows, gpus, precision, output), ""]))
@@ -143,6 +140,8 @@ def _recipe(config: str, overrides: Mapping[str, Any]) -> Recipe:
         raise ConfigError(
             ["a plan needs to know what is trained: choose --data_processor and --target."]
         )
+    if recipe.settings.get("use_lora"):
+        raise ConfigError(["use_lora: adapters cannot be planned with yet; leave the key out."])
     return recipe
 
 
