@@ -66,6 +66,7 @@ class Family(ABC):
         aliases: other names of keys of theirs, which transformers reads too.
         classifier: what our configuration of its classifier says besides.
         reads_text: its models have a vocabulary, whatever their heads are.
+        reads_images: its folders say how images become pixels.
     """
 
     parts: ClassVar[Config]
@@ -78,6 +79,7 @@ class Family(ABC):
     aliases: ClassVar[Mapping[str, str]] = {}
     classifier: ClassVar[Config] = {"task": "classifier", "data_processor": "cls"}
     reads_text: ClassVar[bool] = True
+    reads_images: ClassVar[bool] = False
 
     @property
     def model_type(self) -> str:
