@@ -4,8 +4,11 @@ import pytest
 import torch
 import transformers as hf
 from PIL import Image
+from safetensors.torch import load_file
 
 from uer.builder import Planner
+from uer.cli.main import main
+from uer.config import load_config
 from uer.data.media.references import Medium, Reference
 from uer.data.randomness import Draw
 from uer.interop.huggingface.pixels import FILE, pixels_file, read_pixels
@@ -39,3 +42,22 @@ def test_what_the_folder_says_of_pixels_is_read(tmp_path):
     assert read_pixels(tmp_path) == {}
     plain = pixels_file({}, [8, 12])
     assert plain["size"] == {"height": 8, "width": 12} and not plain["do_normalize"]
+
+
+def test_a_classifier_is_converted_there_and_back(tmp_path):
+    theirs, ours, again = (tmp_path / name for name in ("theirs", "ours", "again"))
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes = {"intermediate_size": 24, "image_size": 12, "patch_size": 4, "num_labels": 3}
+    hf.ViTForImageClassification(hf.ViTConfig(**shape, **sizes)).save_pretrained(theirs)
+    half = {"image_preprocess": [{"normalize": {"statistics": "half"}}]}
+    (theirs / FILE).write_text(json.dumps(pixels_file(half, 12)))
+    for source, place in ((theirs, ours), (ours, again)):
+        assert main(["convert", str(source), str(place)]) == 0
+    config = load_config(ours / "config.yaml")
+    assert config["image_preprocess"] == half["image_preprocess"]
+    assert config["task"] == "image_classifier" and config["facts"]["labels_num"] == 3
+    one, other = (load_file(folder / "model.safetensors") for folder in (theirs, again))
+    assert one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+    assert json.loads((again / FILE).read_text()) == json.loads((theirs / FILE).read_text())
+    processor = hf.AutoImageProcessor.from_pretrained(again)
+    assert list(processor.image_mean) == [0.5] * 3
