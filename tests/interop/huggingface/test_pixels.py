@@ -44,7 +44,7 @@ def test_what_the_folder_says_of_pixels_is_read(tmp_path):
     assert plain["size"] == {"height": 8, "width": 12} and not plain["do_normalize"]
 
 
-def test_a_classifier_is_converted_there_and_back(tmp_path):
+def test_a_classifier_is_converted_there_and_back(tmp_path, capsys):
     theirs, ours, again = (tmp_path / name for name in ("theirs", "ours", "again"))
     shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     sizes = {"intermediate_size": 24, "image_size": 12, "patch_size": 4, "num_labels": 3}
@@ -59,5 +59,8 @@ def test_a_classifier_is_converted_there_and_back(tmp_path):
     one, other = (load_file(folder / "model.safetensors") for folder in (theirs, again))
     assert one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
     assert json.loads((again / FILE).read_text()) == json.loads((theirs / FILE).read_text())
+    words = ["convert", str(ours), str(tmp_path / "larger"), "--resize_positions_to", "20"]
+    assert main(words) == 2
+    assert "positions of patches are stretched" in capsys.readouterr().err
     processor = hf.AutoImageProcessor.from_pretrained(again)
     assert list(processor.image_mean) == [0.5] * 3
