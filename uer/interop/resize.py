@@ -41,7 +41,7 @@ def resize_positions(
         ConfigError: there is no learnt position table, it is of patches, or the length is none.
     """
     _require_positive("resize_positions", length)
-    if any(name.startswith("embedding.") and ".projection." in name for name in weights):
+    if any(name.endswith(".projection.weight") and weights[name].dim() == 4 for name in weights):
         raise ConfigError(
             [
                 "resize_positions: positions of patches are stretched over images of another size "
