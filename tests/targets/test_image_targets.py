@@ -1,13 +1,17 @@
+import json
+
 import pytest
 import torch
+from support import TINY, model_of
 from torch.nn import functional as F
 
 from uer.batch import Batch
 from uer.builder import build
 from uer.components import Target
-from uer.errors import DataError
+from uer.errors import ConfigError, DataError
 from uer.layers.pooling import pool
 from uer.states import States
+from uer.training.checkpoint import Contents, save_checkpoint
 
 IMAGE = torch.randn(2, 3, 4, 6, generator=torch.Generator().manual_seed(0))  # 2 x 3 patches of 2
 HIDDEN = torch.randn(2, 7, 8, generator=torch.Generator().manual_seed(1))
@@ -62,11 +66,46 @@ def test_a_teacher_is_learnt_from_by_a_token_of_its_own():
     states = States(HIDDEN, parts={"distillation": slice(1, 2)})
     logits = head.output(HIDDEN[:, 1])
     for value in (torch.tensor([2, 0]), torch.tensor([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0]])):
-        score = head(states, Batch({"labels.distillation.value": value}))
+        batch = Batch({"src.image": IMAGE, "labels.distillation.value": value})
+        assert head.prepare(batch)[0] is batch and head.weight(batch) == 2
+        score = head(states, batch)
         wanted = F.cross_entropy(logits, value, reduction="sum")
         torch.testing.assert_close(score.loss_sum, wanted)
     with pytest.raises(DataError, match="needs distillation_token: true"):
         head.logits(STATES)
+
+
+STUDENT = {
+    "embedding": ["patch", "pos"],
+    "image_height": 4,
+    "image_width": 6,
+    "patch_size": 2,
+    "encoder": "transformer",
+    "layernorm_positioning": "pre",
+    **{**TINY, "max_seq_length": 8},
+}
+
+
+def test_a_teacher_labels_the_images_it_is_shown(tmp_path):
+    config = {**STUDENT, "target": ["cls"], "pooling": "patches"}
+    teacher = model_of(config)
+    contents = Contents(config=json.dumps({**config, "facts": {"labels_num": 3}}))
+    save_checkpoint(tmp_path / "teacher", teacher.state_dict(), contents)
+    taught = {**STUDENT, "distillation_token": True, "target": ["cls", "distillation"]}
+    student = model_of({**taught, "teacher_model_path": str(tmp_path / "teacher")})
+    batch = Batch({"src.image": IMAGE, "labels.cls.value": torch.tensor([1, 0])})
+    classes = teacher.heads["cls"].logits(teacher.states(batch)).argmax(-1)
+    scores = student(batch)
+    logits = student.heads["distillation"].logits(student.states(batch))
+    wanted = F.cross_entropy(logits, classes, reduction="sum")
+    torch.testing.assert_close(scores["distillation"].loss_sum, wanted)
+    assert student.weights(batch)["distillation"] == 2
+    assert not any("teacher" in name for name in student.state_dict())
+    with pytest.raises(ConfigError, match="needs the key 'teacher_model_path'"):
+        model_of(taught)(batch)
+    other = model_of({**taught, "teacher_model_path": str(tmp_path / "teacher")}, labels_num=4)
+    with pytest.raises(ConfigError, match="is no classifier of 4 classes"):
+        other(batch)
 
 
 def test_patches_are_pooled_without_the_tokens_before_them():

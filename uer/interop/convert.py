@@ -16,6 +16,7 @@ from uer.interop.equivalent import (
     in_halves,
     in_pairs,
     with_layer_norms,
+    with_learnt_positions,
     with_their_tables,
 )
 from uer.interop.huggingface.destination import export
@@ -150,6 +151,8 @@ def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str
     special = made.tokenizer.special if made.tokenizer else {}
     config, weights, notes = _alone(made.config, made.weights)
     config, weights = in_halves(*with_layer_norms(config, weights))
+    if list(config.get("target") or ()) == ["cls"]:
+        config, weights = with_learnt_positions(config, weights)
     exported = export(config, weights, special)
     with atomic_folder(path, MANIFEST) as scratch:
         exported.write(scratch)

@@ -68,6 +68,7 @@ class Family(ABC):
         classifier: what our configuration of its classifier says besides.
         reads_text: its models have a vocabulary, whatever their heads are.
         data: keys of our configuration that say how the model's data are made.
+        reads_images: its folders say how images become pixels.
     """
 
     parts: ClassVar[Config]
@@ -81,6 +82,7 @@ class Family(ABC):
     classifier: ClassVar[Config] = {"task": "classifier", "data_processor": "cls"}
     reads_text: ClassVar[bool] = True
     data: ClassVar[Config] = {}
+    reads_images: ClassVar[bool] = False
 
     @property
     def model_type(self) -> str:

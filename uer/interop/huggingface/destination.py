@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from uer.builder import Planner
 from uer.errors import ConfigError, UserError
 from uer.interop.huggingface.base import Config, Family, families
 from uer.interop.huggingface.described import differences, values_of
+from uer.interop.huggingface.pixels import FILE, pixels_file
 from uer.interop.huggingface.source import CONFIG, as_asked, table_of
 from uer.interop.huggingface.weights import write_weights
 from uer.model import Model
@@ -33,17 +34,21 @@ class Export:
         config: the content of config.json.
         tensors: by their names.
         left: names of ours that have no place there.
+        pixels: how images become pixels there, of a family that reads them.
     """
 
     family: Family
     config: dict[str, Any]
     tensors: dict[str, torch.Tensor]
     left: list[str]
+    pixels: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write config.json and the weights."""
-        text = json.dumps(self.config, indent=2, ensure_ascii=False) + "\n"
-        (folder / CONFIG).write_text(text, encoding="utf-8")
+        """Write config.json, what images need, and the weights."""
+        for name, content in ((CONFIG, self.config), (FILE, self.pixels)):
+            if content:
+                text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+                (folder / name).write_text(text, encoding="utf-8")
         write_weights(self.tensors, folder)
 
 
@@ -84,6 +89,8 @@ def export(
             if not found:
                 family.place(made.config, _ids(family, about, special or {}, made.config))
                 made.config["dtype"] = _DTYPES.get(next(iter(weights.values())).dtype, "float32")
+                if family.reads_images:
+                    made.pixels.update(pixels_file(config, made.config["image_size"]))
                 return made
         except _OtherTargetsError as error:
             found, rank = error.problems, 2

@@ -13,6 +13,7 @@ from uer.builder import Planner, build
 from uer.errors import ConfigError
 from uer.interop.huggingface.base import Config, Family, family_of
 from uer.interop.huggingface.names import Names
+from uer.interop.huggingface.pixels import read_pixels
 from uer.interop.huggingface.weights import FolderWeights, read_json
 from uer.model import Model
 from uer.tokenizers.base import Tokenizer
@@ -71,7 +72,10 @@ class HuggingFaceFolder:
         if self.targets == ("cls",):
             made |= self.family.classifier
         asked = as_asked({"about": kept(self.theirs), **made, "target": list(self.targets)})
-        return {**self.family.data, **asked, "facts": self._facts()}
+        found = {**self.family.data, **asked}
+        if self.family.reads_images and "data_processor" in found:
+            found |= read_pixels(self.path)
+        return found | {"facts": self._facts()}
 
     def tensors(self, targets: Sequence[str]) -> dict[str, torch.Tensor]:
         """Its tensors by our names; those without a counterpart keep theirs.
