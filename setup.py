@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "uer/__init__.py").read_text(encoding="utf-8"))
 assert VERSION is not None
 
-VISION = ["torchvision", "pillow>=10"]
+VISION = ["torchvision", "pillow>=10.1"]
 PARQUET = ["pyarrow>=15"]
 AUDIO = ["soundfile>=0.12", "kaldi-native-fbank>=1.19", "soxr>=0.5"]
 LORA = ["peft>=0.15"]

@@ -48,6 +48,7 @@ class FakeSide:
 class FakeStore:
     sides: dict[str, FakeSide]
     columns: dict[str, np.ndarray] = field(default_factory=dict)
+    media: dict[str, object] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.sides["src"].documents) - 1

@@ -180,19 +180,24 @@ def preprocess_media(
             for name, made in by_side.items()
         }
         make = partial(BlockEncoder.make, saved, corpus_format, "tokenizer")
+        kept = 0
         for encoded in in_order(make, rows.pieces(), processes if by_side else 1):
             # Every row is a document of its own.
             _append_sides(writer, encoded, first=True)
             for name, references in encoded.media.items():
                 writer.append_media(name, rows.root, references)
-                summary.documents += len(references)
+            kept += min(map(len, encoded.media.values()))
             _count(summary, writer, encoded)
+            summary.documents = kept
             if on_progress:
                 on_progress(summary)
-        if not summary.documents:
+        if not kept:
             found = report.line() or "there is no row in it."
             names = ", ".join(map(str, corpus_paths))
-            raise DataError(f"the corpus {names} gives no row that could be used: {found}")
+            raise DataError(
+                f"the corpus {names} gives no row that could be used: {found} Paths in a manifest "
+                "are relative to its folder, or to --media_root."
+            )
         summary.left_out = report.counts.total()
     _measure(summary, writer)
     return summary

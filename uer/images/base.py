@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from uer.data.media.references import Medium
@@ -58,6 +57,8 @@ def torch_draws(draw: Draw, purpose: str, number: int) -> Iterator[None]:
 
     Afterwards it goes on as if nothing had been drawn.
     """
+    import torch  # processors are imported without it
+
     generator = torch.default_generator
     before = generator.get_state()
     generator.manual_seed(int(draw.bits(purpose, number)[0]) >> 1)

@@ -5,6 +5,9 @@ import struct
 import zlib
 
 import numpy as np
+import pytest
+
+pytest.importorskip("PIL", reason="images need the extra 'vision'")
 from PIL import Image
 
 from uer.builder import Planner

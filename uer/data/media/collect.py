@@ -27,6 +27,7 @@ from uer.errors import DataError
 MEASURES: dict[str, Callable[[Medium], dict[str, int]]] = {"sound": measure_sound}
 
 _ROWS = 2048  # of a piece of work
+_COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip")
 _READERS: dict[str, Callable[[Path, Sequence[str]], Iterator[Row]]] = {
     ".jsonl": read_jsonl,
     ".json": read_jsonl,
@@ -107,7 +108,10 @@ class Collection:
             if path.is_dir():
                 found = read_folder(path, self.fields, self.classes)
             else:
-                found = _READERS.get(path.suffix.lower(), read_tsv)(path, self.fields)
+                ending = path.suffix.lower()
+                if ending in _COMPRESSED:
+                    raise DataError("this file is compressed; unpack it.", path)
+                found = _READERS.get(ending, read_tsv)(path, self.fields)
             yield from ((row, base) for row in found)
 
     def _checked(self, found: tuple[Row, str]) -> dict[str, Any] | None:

@@ -50,7 +50,7 @@ def open_image(medium: Medium, channels: int, max_pixels: int = MAX_PIXELS) -> A
             with pillow.Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 _require_size(image.size, max_pixels)
                 image.load()
-                return _upright(_in_mode(image, MODES[channels]), image.getexif())
+                return _upright(_in_mode(image, MODES[channels]), _orientation(image))
         except MediaError:
             raise
         except pillow.UnidentifiedImageError as error:
@@ -109,7 +109,15 @@ def _from_16_bits(image: Any) -> Any:
     return require_pillow().Image.fromarray(np.rint(wide / 257).clip(0, 255).astype(np.uint8))
 
 
-def _upright(image: Any, exif: Any) -> Any:
+def _orientation(image: Any) -> int:
+    """How the camera was held; damaged metadata say nothing."""
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # its readers fail in any way, too
+        return 1
+
+
+def _upright(image: Any, orientation: int) -> Any:
     """The image as the camera was held."""
     turn = require_pillow().Image.Transpose
     turns = {
@@ -121,5 +129,5 @@ def _upright(image: Any, exif: Any) -> Any:
         7: turn.TRANSVERSE,
         8: turn.ROTATE_90,
     }
-    way = turns.get(exif.get(_ORIENTATION, 1))
+    way = turns.get(orientation)
     return image if way is None else image.transpose(way)

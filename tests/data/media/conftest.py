@@ -1,3 +1,0 @@
-import pytest
-
-pytest.importorskip("PIL", reason="images need the extra 'vision'")
