@@ -104,11 +104,11 @@ def finetune(
     if freeze:
         frozen = freeze_body(model)
         _log.info("%s parameters are frozen; the head is trained", f"{frozen:,}")
-    report = reading.report(together.processes.rank)
+    left_out = reading.report(together.processes.rank)
 
     def batches(examples: Examples) -> Stream | Loader:
         made_of = _stream(examples, made, recipe, facts, chosen, together.processes)
-        return reading.stream(made_of, report)
+        return reading.stream(made_of, left_out)
 
     stream = batches(train)
     _log.info("%s: %d rows, %s", train_path, len(train), labels)
@@ -138,11 +138,11 @@ def finetune(
         model = recipe.model.build(facts).to(together.machine.device)  # an engine divided the other
         load_pretrained(model, chosen.output_model_path)
         alone = _stream(test, made, recipe, facts, chosen, None)
-        outputs = predict(job, model, reading.stream(alone, report))
+        outputs = predict(job, model, reading.stream(alone, left_out))
         for line in job.summary(outputs, test):
             _log.info("%s: %s", test_path, line)
-    if report.counts:
-        _log.warning(report.line())
+    if left_out.counts:
+        _log.warning(left_out.line())
 
 
 def plan_task(name: str, overrides: Mapping[str, Any]) -> tuple[Task, dict[str, Any]]:
