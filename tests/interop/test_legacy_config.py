@@ -13,8 +13,9 @@ CONFIGS = SHARED_DATA / "predecessor_configs"
 FAMILIES = (
     *("albert", "bart", "bert", "bloom", "cnn", "gpt2", "llama", "llama2", "megatron", "pegasus"),
     *("rnn", "sbert", "t5", "t5-v1_1", "transformer", "xlm-roberta", "beit", "vilt", "vit"),
+    "s2t",
 )
-SENSES = ("clip", "dall-e", "s2t", "talk2face")
+SENSES = ("clip", "dall-e", "talk2face")
 FILES = sorted(file for name in FAMILIES for file in (CONFIGS / name).glob("*.json"))
 
 needs_files = pytest.mark.skipif(
