@@ -57,13 +57,30 @@ class ConnectionistTemporalClassification(Target):
         shares = self.logits(states.hidden).float().log_softmax(-1)
         value, row = batch[f"labels.{self.name}.value"], batch[f"labels.{self.name}.index"]
         rows, width, _ = shares.shape
-        labels = torch.bincount(row, minlength=rows)
+        labels = _counted(row, rows)
         frames = states.lengths()
-        again = torch.bincount(
-            row[1:][(row[1:] == row[:-1]) & (value[1:] == value[:-1])], minlength=rows
-        )
+        equal = (row[1:] == row[:-1]) & (value[1:] == value[:-1])
+        again = _counted(row[1:], rows, equal)
         impossible = labels + again > frames
-        losses = F.ctc_loss(
+        loss = self._losses(shares, value, frames, labels).sum()
+        if self.label_smoothing:
+            real = torch.arange(width, device=frames.device) < frames[:, None]
+            even = -(shares.mean(-1) * (real & ~impossible[:, None])).sum()
+            loss = (1 - self.label_smoothing) * loss + self.label_smoothing * even
+        count = torch.full((), float(rows), device=loss.device)
+        return Score(loss, {"impossible": Ratio(impossible.sum().float(), count)})
+
+    def _losses(
+        self,
+        shares: torch.Tensor,
+        value: torch.Tensor,
+        frames: torch.Tensor,
+        labels: torch.Tensor,
+    ) -> torch.Tensor:
+        """[B] of each row; those that cannot be said lose nothing."""
+        if shares.is_meta:  # there torch has no such loss, which is no matrix product anyway
+            return shares.sum((1, 2))
+        return F.ctc_loss(
             shares.transpose(0, 1),
             value,
             frames,
@@ -72,14 +89,13 @@ class ConnectionistTemporalClassification(Target):
             reduction="none",
             zero_infinity=True,
         )
-        loss = losses.sum()
-        if self.label_smoothing:
-            real = torch.arange(width, device=frames.device) < frames[:, None]
-            even = -(shares.mean(-1) * (real & ~impossible[:, None])).sum()
-            loss = (1 - self.label_smoothing) * loss + self.label_smoothing * even
-        count = torch.full((), float(rows), device=loss.device)
-        return Score(loss, {"impossible": Ratio(impossible.sum().float(), count)})
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[…, H] → […, V]."""
         return self.output(hidden)
+
+
+def _counted(row: torch.Tensor, rows: int, which: torch.Tensor | None = None) -> torch.Tensor:
+    """int64 [rows] how often each row occurs (where ``which`` is true), without waiting for it."""
+    ones = torch.ones_like(row) if which is None else which.to(row.dtype)
+    return torch.zeros(rows, dtype=row.dtype, device=row.device).index_add(0, row, ones)
