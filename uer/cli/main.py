@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "finetune": ("uer.cli.finetune", "finetune", "train a model for a task: uer finetune TASK"),
     "infer": ("uer.cli.infer", "infer", "predict with a trained model: uer infer TASK"),
     "convert": ("uer.cli.convert", "convert", "turn a checkpoint into another kind"),
+    "paint": ("uer.cli.paint", "paint", "paint images for texts, write texts for images"),
+    "caption": ("uer.cli.caption", "caption", "write captions for the regions of images"),
     "codes": ("uer.cli.codes", "codes", "write the codes of images into their data set"),
     "vocab": ("uer.cli.vocab", "vocab", "build a vocabulary from a corpus"),
     "list": ("uer.cli.list", "list_parts", "name the parts a configuration can choose"),
