@@ -1,4 +1,4 @@
-"""Paint images for texts and write texts for images: `python inference/generate_talk2face.py --help`."""
+"""Paint images for texts: `python inference/generate_talk2face.py --help`."""
 
 import sys
 from pathlib import Path

@@ -80,7 +80,7 @@ def paint(
         folder = Path(prediction_path)
         folder.mkdir(parents=True, exist_ok=True)
         for number, text in enumerate(texts, start=1):
-            ids = tokenizer.encode(text)[:seq_length]
+            ids = tokenizer.encode(text)[:seq_length].tolist()
             pixels = images.pixels(painter.codes(ids, samples_num, sampling, generator))
             for sample, one in enumerate(pixels.numpy(), start=1):
                 _save(one, folder / f"{number}-{sample}.png")
