@@ -171,3 +171,19 @@ def test_vilt_counts_as_in_transformers():
         theirs = ViltForMaskedLM(ViltConfig())  # its pooler is the hidden layer of our target sp
     answer = 2 * 768 + 2
     assert load_config("vilt/base")["about"]["parameters"] == size(theirs) + answer
+
+
+def test_self_distillation_by_hand():
+    """A vision transformer and a head that is trained with it; the teacher is not counted."""
+    h, f, hidden, size = 384, 1536, 2048, 256
+    layer = 4 * (h * h + h) + (h * f + f) + (f * h + h) + 4 * h
+    body = (16 * 16 * 3 * h + h) + h + 197 * h + 12 * layer + 2 * h
+    maps = (h * hidden + hidden) + (hidden * hidden + hidden) + (hidden * size + size)
+    dino = body + maps + 65536 * size
+    assert load_config("dino/small")["about"]["parameters"] == dino
+    wide = 4096
+
+    def head(inputs):
+        return (inputs * wide + wide) + 2 * wide + (wide * size + size)
+
+    assert load_config("byol/small")["about"]["parameters"] == body + head(h) + head(size)

@@ -4,7 +4,6 @@ import pytest
 import torch
 from support import SHARED_DATA
 
-from uer.errors import ConfigError
 from uer.interop.legacy_config import STREAMS, translate
 from uer.processors.base import processors
 from uer.recipe import read_recipe

@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "zero-shot": ("uer.cli.zero_shot", "zero_shot", "classify images by names of classes"),
     "convert": ("uer.cli.convert", "convert", "turn a checkpoint into another kind"),
     "merge-lora": ("uer.cli.merge_lora", "merge_lora", "add LoRA's differences to their model"),
+    "paint": ("uer.cli.paint", "paint", "paint images for texts, write texts for images"),
+    "caption": ("uer.cli.caption", "caption", "write captions for the regions of images"),
     "codes": ("uer.cli.codes", "codes", "write the codes of images into their data set"),
     "vocab": ("uer.cli.vocab", "vocab", "build a vocabulary from a corpus"),
     "list": ("uer.cli.list", "list_parts", "name the parts a configuration can choose"),

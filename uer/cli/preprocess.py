@@ -66,8 +66,9 @@ def preprocess(
     documents; mlm, mpnet, lm, bilm, t5, ul2 and prophetnet a document per line; cls and cls_mlm
     lines of label<TAB>text[<TAB>second text]; mt and prefixlm lines of text<TAB>target text;
     llm_pretrain JSON lines {"text"}; llm_sft JSON lines {"instruction", "input", "output"}; vit
-    lines of label<TAB>image path, class folders or tar files. Images and sounds stay where they
-    are; the data set refers to them.
+    lines of label<TAB>image path, class folders or tar files; views and data2vec image paths; dalle
+    lines of text<TAB>image path; vlp lines of text<TAB>path of regions (.npz). Images and sounds
+    stay where they are; the data set refers to them.
     """
     load_plugins(plugin)
     if words is None:
