@@ -320,13 +320,14 @@ def _stream(
 ) -> TextStream:
     if recipe.processor is None:
         raise ConfigError(["data_processor: the configuration names none; choose one."])
-    processor = recipe.processor.build(facts)
+    packs = packing != "off" and model.packable
+    processor = recipe.processor.build({**facts, "share_rows": packs})
     return TextStream(
         store,
         processor,
         batch_size=settings.batch_size,
         seq_length=processor.seq_length,
-        packing=packing if model.packable and processor.packable else "off",
+        packing=packing if packs and processor.packable else "off",
         seed=settings.seed,
         rank=processes.rank,
         world=processes.world,
