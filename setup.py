@@ -10,7 +10,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "uer/__init__.py").read_tex
 assert VERSION is not None
 
 VISION = ["torchvision", "pillow>=10"]
-AUDIO = ["soundfile>=0.12", "kaldi-native-fbank>=1.19"]
+AUDIO = ["soundfile>=0.12", "kaldi-native-fbank>=1.19", "soxr>=0.5"]
 LORA = ["peft>=0.15"]
 HUB = ["huggingface_hub>=1.0"]  # transformers 5 brings it, too
 TEST = ["pytest>=8", "hypothesis>=6.100", "transformers>=5", "scikit-learn>=1.4", *HUB]

@@ -2,9 +2,14 @@
 
 import sys
 
-from benchmarks import clip, imports, pretrain
+from benchmarks import clip, imports, pretrain, vision
 
-BENCHMARKS = {"pretrain": pretrain.main, "imports": imports.main, "clip": clip.main}
+BENCHMARKS = {
+    "pretrain": pretrain.main,
+    "imports": imports.main,
+    "vision": vision.main,
+    "clip": clip.main,
+}
 
 
 def main() -> int:

@@ -98,6 +98,27 @@ def transformer(h, layers, heads):
     return seq2seq("Marian", h, layers, heads, **more, **apart)
 
 
+def speech_to_text(h, inner, heads):
+    sides = {"encoder_ffn_dim": inner, "decoder_ffn_dim": inner}
+    heads_of = {"encoder_attention_heads": heads, "decoder_attention_heads": heads}
+    return "Speech2Text", "ForConditionalGeneration", {"d_model": h, **sides, **heads_of}
+
+
+def wav2vec2_large():
+    return bert(
+        1024,
+        24,
+        16,
+        "Wav2Vec2",
+        vocab=32,
+        do_stable_layer_norm=True,
+        feat_extract_norm="layer",
+        conv_bias=True,
+        codevector_dim=768,
+        proj_codevector_dim=768,
+    )
+
+
 def t5(h, inner, layers, heads, *, below=None, head=64, vocab=32128, act="gated-gelu"):
     return (
         "T5",
@@ -142,6 +163,27 @@ def tower(h, layers, heads):
     return {**shape, "intermediate_size": 4 * h}
 
 
+def vit(h, layers, heads, patch=16, kind="ViT", head="ForImageClassification", **more):
+    """ViT and its kin; DeiT without its second token is one."""
+    shape = {"hidden_size": h, "num_hidden_layers": layers, "num_attention_heads": heads}
+    return kind, head, {**shape, "intermediate_size": 4 * h, "patch_size": patch, **more}
+
+
+def mae(h, layers, heads, patch=16):
+    return vit(h, layers, heads, patch, "ViTMAE", "ForPreTraining")
+
+
+def beit(h, layers, heads):
+    more = {"use_mask_token": True, "use_shared_relative_position_bias": True}
+    return vit(h, layers, heads, 16, "Beit", "ForMaskedImageModeling", **more)
+
+
+def dinov2(h, layers, heads, *, gated=False):
+    kind, head, keys = vit(h, layers, heads, 14, "Dinov2", "Model", image_size=518)
+    del keys["intermediate_size"]
+    return kind, head, {**keys, "use_swiglu_ffn": gated}
+
+
 SHAPES = {
     "albert/base": bert(768, 12, 12, "Albert", embedding_size=128),
     "albert/large": bert(1024, 24, 16, "Albert", embedding_size=128),
@@ -149,6 +191,8 @@ SHAPES = {
     "albert/xxlarge": bert(4096, 12, 16, "Albert", embedding_size=128),
     "bart/base": bart(768, 6, 12),
     "bart/large": bart(1024, 12, 16),
+    "beit/base": beit(768, 12, 12),
+    "beit/large": beit(1024, 24, 16),
     "bert/tiny": bert(128, 2, 2),
     "bert/mini": bert(256, 4, 4),
     "bert/small": bert(512, 4, 8),
@@ -167,6 +211,13 @@ SHAPES = {
     "clip/base-32": clip(32),
     "clip/base-16": clip(16),
     "clip/large-14": clip(14, tower(768, 12, 12), tower(1024, 24, 16), 768),
+    "deit/tiny": vit(192, 12, 3),
+    "deit/small": vit(384, 12, 6),
+    "deit/base": vit(768, 12, 12),
+    "dinov2/small": dinov2(384, 12, 6),
+    "dinov2/base": dinov2(768, 12, 12),
+    "dinov2/large": dinov2(1024, 24, 16),
+    "dinov2/giant": dinov2(1536, 40, 24, gated=True),
     "gpt2/config": gpt2(768, 12, 12),
     "gpt2/distil": gpt2(768, 6, 12),
     "gpt2/medium": gpt2(1024, 24, 16),
@@ -182,6 +233,9 @@ SHAPES = {
     "llama3/8b": llama(4096, 14336, 32, 32, 8, vocab=128256),
     "llama3/70b": llama(8192, 28672, 80, 64, 8, vocab=128256),
     "llama3/405b": llama(16384, 53248, 126, 128, 8, vocab=128256),
+    "mae/base": mae(768, 12, 12),
+    "mae/large": mae(1024, 24, 16),
+    "mae/huge": mae(1280, 32, 16, 14),
     "megatron/bert_3.9B": bert(2560, 48, 40, "MegatronBert", 30522),
     "megatron/gpt2_8.3B": gpt2(3072, 72, 24),
     "mistral/7b": llama(4096, 14336, 32, 32, 8, "Mistral"),
@@ -213,6 +267,9 @@ SHAPES = {
     "siglip/base-16": siglip(768, 12, 12, 3072),
     "siglip/large-16": siglip(1024, 24, 16, 4096, size=256),
     "siglip/so400m-14": siglip(1152, 27, 16, 4304, patch=14, places=16),
+    "s2t/small": speech_to_text(256, 2048, 4),
+    "s2t/medium": speech_to_text(512, 2048, 8),
+    "s2t/large": speech_to_text(1024, 4096, 16),
     "t5/small": t5_first(512, 2048, 6, 8),
     "t5/base": t5_first(768, 3072, 12, 12),
     "t5/large": t5_first(1024, 4096, 24, 16),
@@ -226,6 +283,13 @@ SHAPES = {
     "transformer/base": transformer(512, 6, 8),
     "transformer/big": transformer(1024, 6, 16),
     "ul2/20b": t5(4096, 16384, 32, 16, head=256, act="gated-silu"),
+    "vit/base-16-224": vit(768, 12, 12),
+    "vit/base-32-224": vit(768, 12, 12, 32),
+    "vit/large-16-224": vit(1024, 24, 16),
+    "vit/large-32-224": vit(1024, 24, 16, 32),
+    "vit/huge-14-224": vit(1280, 32, 16, 14),
+    "wav2vec2/base": bert(768, 12, 12, "Wav2Vec2", vocab=32),
+    "wav2vec2/large": wav2vec2_large(),
     "xlm-roberta/base": roberta(768, 12, 12, "XLMRoberta", 250002),
     "xlm-roberta/large": roberta(1024, 24, 16, "XLMRoberta", 250002),
 }

@@ -38,7 +38,7 @@ def test_a_configuration_has_as_many_parameters_as_it_says(name):
     recipe = read_recipe(name)
     about = recipe.config["about"]
     with torch.device("meta"):
-        model = recipe.model.build({"vocab_size": about["vocab_size"], "labels_num": 2})
+        model = recipe.model.build({"vocab_size": about.get("vocab_size"), "labels_num": 2})
     assert size(model) == about["parameters"]
 
 
@@ -125,6 +125,26 @@ def test_electra_counts_as_in_transformers(kind):
     assert load_config(f"electra/{kind}")["about"]["parameters"] == sum(counts) - shared
 
 
+def test_sound_without_a_class_for_pre_training_counts_as_its_body_in_transformers():
+    from transformers import ASTConfig, ASTModel, HubertConfig, HubertModel
+
+    h, codes, patch = 768, 500, 16 * 16
+    layer = 4 * (h * h + h) + 2 * h * 3072 + 3072 + h + 4 * h
+    with torch.device("meta"):
+        hubert = HubertModel(HubertConfig(mask_time_prob=0.65))
+        spectrogram = ASTModel(
+            ASTConfig(time_stride=16, frequency_stride=16, max_length=1024, num_mel_bins=128)
+        )
+    head = (h * h + h) + (h * patch + patch)
+    counts = {
+        "hubert/base": size(hubert) + (h * 256 + 256) + codes * 256,
+        "ssast/base": size(spectrogram) + h + 2 * head,  # h: the vector of masked patches
+        "tera/base": (80 * h + h) + 2 * h + 3 * layer + (h * h + h) + 2 * h + (h * 80 + 80),
+    }
+    for name, count in counts.items():
+        assert load_config(name)["about"]["parameters"] == count
+
+
 def test_prophetnet_and_mpnet_count_as_in_transformers():
     from transformers import (
         MPNetConfig,
@@ -142,3 +162,12 @@ def test_prophetnet_and_mpnet_count_as_in_transformers():
         }
     for name, model in theirs.items():
         assert load_config(name)["about"]["parameters"] == size(model)
+
+
+def test_vilt_counts_as_in_transformers():
+    from transformers import ViltConfig, ViltForMaskedLM
+
+    with torch.device("meta"):
+        theirs = ViltForMaskedLM(ViltConfig())  # its pooler is the hidden layer of our target sp
+    answer = 2 * 768 + 2
+    assert load_config("vilt/base")["about"]["parameters"] == size(theirs) + answer

@@ -32,7 +32,8 @@ labels.<t>.index   [M]            int64   where target <t> predicts: row * L + c
 labels.<t>.value   [M] or [M, C]  int64   what it should predict; float [M, C] when soft
                                   float
 labels.<t>.*_index [M]            int64   where target <t> predicts something else besides, and
-labels.<t>.*_value [M]            int64   what: ``backward_`` is the token before (bilm)
+labels.<t>.*_value [M]            int64   what: ``backward_`` is the token before (bilm);
+                                          ``negative_index`` [M, K]: what is not the answer
 ================== ============== ======= ========================================================
 
 Patches are counted row by row of the image; labels at patches or frames count them alone, ``row * P

@@ -25,6 +25,7 @@ import torch
 from torch import nn
 
 from uer.batch import Batch
+from uer.errors import ConfigError
 from uer.registry import Registry
 from uer.score import Score
 from uer.states import States
@@ -41,8 +42,14 @@ class Part(nn.Module):
         """Parameters of this part itself, not of its children, that get no weight decay."""
         return []
 
+    def on_start(self) -> None:
+        """Called before the first update of a process, when all weights are loaded."""
+
     def on_update(self, step: int, total: int) -> None:
         """Called after update ``step`` (from 1) of ``total``: schedules, momentum, clamping."""
+
+    def on_resume(self, step: int, total: int) -> None:
+        """Called when a run goes on behind update ``step``: what follows from the step alone."""
 
 
 class Embedding(Part, ABC):
@@ -56,10 +63,15 @@ class Embedding(Part, ABC):
         output_size: E, width of the vectors.
         output_sizes: the width of every stream; empty: there is one.
         first: may stand first in a list, that is: makes States from a batch alone.
+        packable: as for encoders; False where vectors depend on their neighbours in the row.
+        features_size: C, width of what it read before anything was masked: ``extras["features"]``
+            [B, P, C], which targets predict; None: it keeps no such thing.
     """
 
     list_name: ClassVar[str] = "sum"
     first: ClassVar[bool] = False
+    packable: bool = True
+    features_size: int | None = None
     output_size: int
     output_sizes: tuple[int, ...] = ()
 
@@ -128,6 +140,17 @@ class Encoder(Part, ABC):
         """
         return [self]
 
+    def keep_layers(self) -> None:
+        """From now on the states carry the extra ``layers``: [N, B, L, H], what each layer made.
+
+        Raises:
+            ConfigError: it has no layers of one width.
+        """
+        name = type(self).__module__.rpartition(".")[2]
+        raise ConfigError(
+            [f"encoder: '{name}' does not give what its layers make; choose transformer."]
+        )
+
 
 class Decoder(Part, ABC):
     """Turns target states into contextual states, looking at the encoder's memory.
@@ -135,9 +158,12 @@ class Decoder(Part, ABC):
     Attributes:
         output_size: H, width of the states.
         packable: as for encoders.
+        reads_target: there is a target side, with an embedding of its own; False: the memory is all
+            that it reads.
     """
 
     packable: ClassVar[bool] = False
+    reads_target: ClassVar[bool] = True
     output_size: int
 
     @abstractmethod
@@ -145,7 +171,7 @@ class Decoder(Part, ABC):
         """Decode.
 
         Args:
-            states: target side, hidden [B, T, input_size].
+            states: target side, hidden [B, T, input_size]; None where it reads none.
             memory: encoder's result, hidden [B, L, memory_size].
 
         Returns:

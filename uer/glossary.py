@@ -26,6 +26,7 @@ MaxSeqLength = Annotated[int, "positions the model knows; rows may not be longer
 PositionOffset = Annotated[
     int, "row of the first position; rows before it are not used (RoBERTa, BART: 2)"
 ]
+ScaleEmbedding = Annotated[bool, "vectors of tokens and frames times the root of their width"]
 RelativeBuckets = Annotated[int, "buckets of relative distances"]
 RelativeMaxDistance = Annotated[int, "distances from here on share a bucket"]
 
@@ -34,6 +35,7 @@ ImageHeight = Annotated[int, "height of the images in pixels"]
 ImageWidth = Annotated[int, "width of the images in pixels"]
 PatchSize = Annotated[int, "side of the square patches that an image is cut into, in pixels"]
 ChannelsNum = Annotated[int, "channels of an image: 3 colours, or 1"]
+ImageMaskRate = Annotated[float, "share of an image's patches that are hidden"]
 ClassToken = Annotated[bool, "a learnt vector stands before the patches and sums the image up"]
 
 # Regularisation
@@ -63,11 +65,24 @@ Pooling = Annotated[
     Literal["first", "last", "mean", "max", "patches", "legacy_last", "legacy_mean"],
     "how a document's states become one vector",
 ]
+ProjectionHiddenSize = Annotated[int, "inner width of the head that makes vectors to compare"]
+ProjectionSize = Annotated[int, "width of the vectors that views are compared by"]
 TieStreams = Annotated[bool, "both streams are one: one embedding and one encoder serve them"]
 Factorized = Annotated[
     bool | None, "a linear map between embeddings and hidden states; by default where widths differ"
 ]
 
+# Sound
+AudioFeatureSize = Annotated[int, "filter banks of an acoustic frame"]
+SpectrogramPatch = Annotated[list[int], "[frames, filter banks] of a patch"]
+ConvChannels = Annotated[list[int], "channels that each convolution of the front end makes"]
+ConvKernelSizes = Annotated[list[int], "frames or samples that each convolution reads at once"]
+ConvStrides = Annotated[list[int] | None, "steps of each convolution; by default the front end's"]
+FeaturePenaltyWeight = Annotated[
+    float, "weight of the mean square of the front end's features in the loss"
+]
+
 # Data
 SeqLength = Annotated[int, "tokens of one side that the model sees at once"]
 TgtSeqLength = Annotated[int, "tokens of the target side that the model sees at once"]
+CodesNum = Annotated[int, "codes of the image tokenizer"]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from uer.batch import Batch
-from uer.components import Decoder, Embedding, Encoder, Part, Target
+from uer.components import Decoder, Embedding, Encoder, Part, Target, decoders
 from uer.errors import ConfigError, DataError
 from uer.glossary import MaxSeqLength
 from uer.score import Score
@@ -27,7 +27,7 @@ class Model(nn.Module):
         embedding: of the side the encoder reads.
         encoder: makes contextual states of it.
         tgt_embedding: of the side the decoder reads; goes with a decoder.
-        decoder: makes states of the target side while looking at the encoder's.
+        decoder: makes states of the target side while looking at the encoder's; or of these alone.
         target: the objectives; may be empty when a task brings its own.
         tie_weights: output layers share the word table of the side they predict.
         share_embedding: the target side uses the source side's word table.
@@ -49,8 +49,9 @@ class Model(nn.Module):
         max_seq_length: MaxSeqLength | None = None,
     ) -> None:
         super().__init__()
-        if (decoder is None) != (tgt_embedding is None):
-            raise ConfigError(["decoder and tgt_embedding go together; one of them is missing."])
+        reads_target = decoder is not None and decoders.get(decoder.name).reads_target
+        if reads_target != (tgt_embedding is not None):
+            raise ConfigError([_one_missing(decoder)])
         self.max_seq_length = max_seq_length
         self.embedding = embedding()
         self.encoder = encoder.given(
@@ -58,17 +59,19 @@ class Model(nn.Module):
         )()
         self._check_streams()
         self.tgt_embedding, self.decoder = None, None
-        if decoder is not None and tgt_embedding is not None:
-            self.tgt_embedding = tgt_embedding()
-            self.decoder = decoder.given(
-                input_size=self.tgt_embedding.output_size, memory_size=self.encoder.output_size
-            )()
+        if decoder is not None:
+            sizes = {"memory_size": self.encoder.output_size}
+            if tgt_embedding is not None:
+                self.tgt_embedding = tgt_embedding()
+                sizes["input_size"] = self.tgt_embedding.output_size
+            self.decoder = decoder.given(**sizes)()
         if share_embedding:
             self._share_embedding()
         facts = {
             "input_size": (self.decoder or self.encoder).output_size,
             "input_sizes": _widths(self.decoder or self.encoder),
             "embedding_size": self._last_embedding().output_size,
+            "features_size": self.embedding.features_size,
         }
         self.targets = nn.ModuleDict({one.name: one.given(**facts)() for one in target})
         if tie_weights:
@@ -106,10 +109,9 @@ class Model(nn.Module):
     def packable(self) -> bool:
         """Several documents may share a row."""
         companions = [model for head in self.heads.values() for model in head.companions().values()]
-        return (
-            self.encoder.packable
-            and (self.decoder is None or self.decoder.packable)
-            and all(getattr(model, "packable", False) for model in companions)
+        parts = (self.embedding, self.encoder, self.tgt_embedding, self.decoder)
+        return all(part.packable for part in parts if part is not None) and all(
+            getattr(model, "packable", False) for model in companions
         )
 
     def states(self, batch: Batch) -> States:
@@ -120,8 +122,9 @@ class Model(nn.Module):
         """
         states = self.encoder(self.embedding(self._checked(batch.side("src")), None))
         if self.decoder is not None:
-            assert self.tgt_embedding is not None
-            embedded = self.tgt_embedding(self._checked(batch.side("tgt")), None)
+            embedded = None
+            if self.tgt_embedding is not None:
+                embedded = self.tgt_embedding(self._checked(batch.side("tgt")), None)
             states = self.decoder(embedded, states)
         return states
 
@@ -138,11 +141,23 @@ class Model(nn.Module):
         """How many items a batch holds for every target; known before `forward`."""
         return {name: target.weight(batch) for name, target in self.objectives.items()}
 
+    def on_start(self) -> None:
+        """Tell every part that the weights are loaded and training begins."""
+        for module in self.modules():
+            if isinstance(module, Part):
+                module.on_start()
+
     def on_update(self, step: int, total: int) -> None:
         """Tell every part that update ``step`` of ``total`` is done."""
         for module in self.modules():
             if isinstance(module, Part):
                 module.on_update(step, total)
+
+    def on_resume(self, step: int, total: int) -> None:
+        """Tell every part that the run goes on behind update ``step``."""
+        for module in self.modules():
+            if isinstance(module, Part):
+                module.on_resume(step, total)
 
     def decay_groups(
         self,
@@ -168,8 +183,10 @@ class Model(nn.Module):
     def stages(self) -> list[set[str]]:
         """Names of the parameters of embeddings and layers, in the order a batch passes them."""
         path = [self.embedding, *self.encoder.stages()]
-        if self.tgt_embedding is not None and self.decoder is not None:
-            path += [self.tgt_embedding, *self.decoder.stages()]
+        if self.tgt_embedding is not None:
+            path.append(self.tgt_embedding)
+        if self.decoder is not None:
+            path += self.decoder.stages()
         return self._names(path)
 
     def _check_streams(self) -> None:
@@ -218,6 +235,13 @@ class Model(nn.Module):
                     f"{self.max_seq_length}; lower --seq_length."
                 )
         return side
+
+
+def _one_missing(decoder: Factory[Decoder] | None) -> str:
+    """What is wrong with a decoder and the embedding of a target side."""
+    if decoder is not None and not decoders.get(decoder.name).reads_target:
+        return f"decoder '{decoder.name}' reads no target side; leave tgt_embedding out."
+    return "decoder and tgt_embedding go together; one of them is missing."
 
 
 def _widths(part: Embedding | Encoder | Decoder) -> tuple[int, ...]:

@@ -159,7 +159,7 @@ def _check_fields(recipe: Recipe, planner: Planner) -> None:
             f"encoder: '{encoder.name}' would show the tokens that the data processor "
             f"'{recipe.processor.name}' lets it predict; choose mpnet."
         )
-    decodes = recipe.model.parts.get("decoder") is not None
+    decodes = recipe.model.parts.get("tgt_embedding") is not None
     ahead = isinstance(encoder, Plan) and encoder.part.looks_ahead(encoder.values)
     for target in _targets(recipe.model):
         part: type[Target] = target.part

@@ -189,6 +189,7 @@ _DECLARING = (
     "uer.maskings.base",
     "uer.images.base",
     "uer.transforms.base",
+    "uer.sounds.base",
     "uer.tasks.base",
     "uer.optimizers.base",
     "uer.schedules.base",

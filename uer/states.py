@@ -97,6 +97,10 @@ class States:
             index = row * self.hidden.shape[1] + start + (index - row * width)
         return self.flat(index)
 
+    def labelled(self) -> torch.Tensor:
+        """[B, P, H] the vectors that indices of labels count."""
+        return self.hidden if self.indexed is None else self.hidden[:, self.indexed]
+
     def flat(self, index: torch.Tensor) -> torch.Tensor:
         """[M, H] the vectors at flat indices ``row * L + column``."""
         return self.hidden.flatten(0, 1).index_select(0, index)

@@ -77,7 +77,7 @@ def encoder_configs():
 
 
 def decoder_configs():
-    """{id: configuration} of a model around every decoder."""
+    """{id: configuration} of a model around every decoder that reads a target side."""
     return {
         name: {
             "embedding": ["word", "pos"],
@@ -91,6 +91,7 @@ def decoder_configs():
             **NEEDS.get(name, {}),
         }
         for name in decoders.names()
+        if decoders.get(name).reads_target
     }
 
 

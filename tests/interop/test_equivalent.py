@@ -1,8 +1,16 @@
 import pytest
 import torch
-from support import BERT, MODELS, batch_of, documents_of, model_of
+from support import BERT, MODELS, TINY, batch_of, documents_of, model_of
 
-from uer.interop.equivalent import in_halves, in_pairs, with_layer_norms, with_their_tables
+from uer.batch import Batch
+from uer.interop.equivalent import (
+    in_halves,
+    in_pairs,
+    with_layer_norms,
+    with_learnt_positions,
+    with_their_tables,
+)
+from uer.interop.huggingface.destination import export
 
 LLAMA = {**MODELS["llama"], "heads_num": 4, "kv_heads_num": 2, "qkv_bias": True}
 
@@ -64,3 +72,30 @@ def test_other_models_stay(change):
     weights = model_of(BERT).state_dict()
     made, same = change(BERT, weights)
     assert made == BERT and all(same[name] is weights[name] for name in weights)
+
+
+def test_a_mae_that_classifies_is_a_vit():
+    config = {
+        "embedding": ["patch", "gridpos"],
+        "remove_embedding_layernorm": True,
+        "image_height": 4,
+        "image_width": 6,
+        "patch_size": 2,
+        "encoder": "transformer",
+        "layernorm_positioning": "pre",
+        **{key: value for key, value in TINY.items() if key != "max_seq_length"},
+        "target": ["cls"],
+        "classifier_hidden": False,
+    }
+    model = model_of(config)
+    other, weights = with_learnt_positions(config, model.state_dict())
+    learnt = model_of(other)
+    learnt.load_state_dict(weights)
+    batch = Batch({"src.image": torch.randn(2, 3, 4, 6)})
+    with torch.no_grad():
+        one, two = (m.heads["cls"].logits(m.states(batch)) for m in (model, learnt))
+    assert torch.equal(one, two)
+    made = export(other, weights)
+    assert made.config["architectures"] == ["ViTForImageClassification"] and not made.left
+    with_decoder = {**config, "decoder": "mae", "target": ["pixel"]}
+    assert with_learnt_positions(with_decoder, weights)[0] == with_decoder

@@ -19,7 +19,8 @@ def built(config, state):
     ours.pop("labels_num", None)
     planner = Planner(ours)
     plan = planner.section(Model)
-    planner.finish(also_known=["data_processor"])
+    of_data = ("data_processor", "max_audio_frames", "audio_preprocess", "specaugment")
+    planner.finish(also_known=of_data)
     rows = {key: value.shape[0] for key, value in state.items() if value.dim()}
     tables = (".word.embed", ".language_embedding.embed")
     words = {
@@ -43,6 +44,8 @@ def side(name, ids, seg):
     """A side's fields of their ids and segments (0 at padding), or of their image."""
     if ids.dim() == 4:
         return {f"{name}.image": ids}
+    if ids.dim() == 3:  # acoustic frames; segments are those of what four of them become
+        return {f"{name}.frames": ids, f"{name}.length": 4 * (seg > 0).sum(1)}
     seg = seg[:, : ids.shape[1]]  # an image may stand behind the text
     return {
         f"{name}.ids": ids,

@@ -122,7 +122,11 @@ class Reference:
             self.state["tgt_embedding.word.embedding.weight"] = self.state[
                 "embedding.word.embedding.weight"
             ]
-        x = self.weight(f"{side}.word.embedding.weight", self.vocab, width)[ids]
+        if "speech" in names:
+            x = self.subsampled(f"{side}.speech.conv.conv_layers", ids)
+            length = x.shape[1]
+        else:
+            x = self.weight(f"{side}.word.embedding.weight", self.vocab, width)[ids]
         if "sinusoidalpos" in c["embedding"]:
             x = x * math.sqrt(width)
         if "pos" in names:
@@ -130,9 +134,23 @@ class Reference:
         if "seg" in names:
             x = x + self.weight(f"{side}.seg.embedding.weight", 3, width)[seg]
         if "sinusoidalpos" in names:
-            x = x + sinusoids(length, width)
+            x = x + sinusoids(length, width, halves="speech" in c["embedding"])
         if not c["remove_embedding_layernorm"]:
             x = self.norm(f"{side}.layer_norm", x, "normal")
+        return x
+
+    def subsampled(self, name, frames):
+        """Convolutions over [B, F, M], each two frames on; half of the channels open the others."""
+        c, x = self.c, frames
+        for n, (kernel, channels) in enumerate(
+            zip(c["conv_kernel_sizes"], c["conv_channels"], strict=True)
+        ):
+            weight = self.weight(f"{name}.{n}.0.weight", channels, x.shape[-1], kernel)
+            bias = self.weight(f"{name}.{n}.0.bias", channels)
+            padded = F.pad(x, (0, 0, kernel // 2, kernel // 2))
+            windows = padded.unfold(1, kernel, 2)  # [B, L, channels, kernel]
+            x = torch.einsum("blik,oik->blo", windows, weight) + bias
+            x = x[..., : channels // 2] * x[..., channels // 2 :].sigmoid()
         return x
 
     def stream(self, k, ids, seg):
@@ -336,7 +354,10 @@ class Reference:
         bias = self.c.get("has_lmtarget_bias", False)
         logits = self.linear("target.lm.output_layer", hidden, self.vocab, bias)
         real = seg > (1 if self.c.get("prefix_lm_loss") else 0)
-        return F.cross_entropy(logits[real], inputs["in.tgt"][real])
+        share = self.c.get("label_smoothing", 0.0)
+        expected = torch.full_like(logits[real], share / (self.vocab - 1))  # of each other token
+        expected.scatter_(1, inputs["in.tgt"][real][:, None], 1 - share)
+        return -(expected * logits[real].log_softmax(-1)).sum(-1).mean()
 
     def cls(self, hidden, seg, inputs):
         label = inputs.get("in.tgt.cls", inputs.get("in.tgt"))
@@ -427,12 +448,13 @@ def rotated(x):
     return torch.view_as_real(turned).flatten(-2)
 
 
-def sinusoids(length, width):
-    """[L, E] rows 2, 3, … of a table of interleaved sines and cosines."""
+def sinusoids(length, width, *, halves):
+    """[L, E] rows 2, 3, … of a table of sines and cosines, interleaved or one after the other."""
     half = width // 2
     table = torch.zeros(length, width)
     for row in range(length):
         for n in range(half):
             angle = (row + 2) * math.exp(-n * math.log(10000) / (half - 1))
-            table[row, 2 * n], table[row, 2 * n + 1] = math.sin(angle), math.cos(angle)
+            sine, cosine = (n, half + n) if halves else (2 * n, 2 * n + 1)
+            table[row, sine], table[row, cosine] = math.sin(angle), math.cos(angle)
     return table

@@ -104,6 +104,18 @@ MODELS = {
         "tgt_embedding": ["word", "sinusoidalpos"],
         "tie_weights": True,
     },
+    "s2t": {
+        **SEQ2SEQ,
+        **PRE,
+        "hidden_act": "relu",
+        "embedding": ["speech", "sinusoidalpos"],
+        "tgt_embedding": ["word", "sinusoidalpos"],
+        "conv_channels": [24, 32],
+        "audio_feature_size": 6,
+        "conv_kernel_sizes": [5, 5],
+        "tie_weights": True,
+        "label_smoothing": 0.1,
+    },
     "rnn": {**SIZES, **LM, "encoder": "rnn"},
     "lstm": {**SIZES, **LM, "encoder": "lstm"},
     "gru": {**SIZES, **LM, "encoder": "gru"},
@@ -164,6 +176,8 @@ def inputs_of(name, config):
         sides |= {"in.seg.0": segments, "in.seg.1": seg([4, 9, 2, 7], 9, pairs=False)}
         return sides
     found = {"in.src": ids(10), "in.seg": segments}
+    if "speech" in config["embedding"]:
+        found["in.src"] = torch.randn(4, 40, config["audio_feature_size"], generator=draw)
     if config.get("decoder"):
         target = seg([8, 5, 7, 2], 8, pairs=False)
         return {**found, "in.tgt_in": ids(8), "in.tgt_seg": target, "in.tgt": ids(8) * target}

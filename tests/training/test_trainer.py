@@ -80,6 +80,7 @@ def test_twenty_updates_are_ten_and_ten(tmp_path):
     (step, figures), (same_step, same_figures) = reports.reports[0], later.reports[0]
     assert step == same_step == 15
     assert [figures[name] for name in timeless] == [same_figures[name] for name in timeless]
+    assert again.resumed == (10, 20)
     assert again.updates == [(step, 20) for step in range(11, 21)]
 
 

@@ -63,8 +63,14 @@ class FakeModel(nn.Module):
     def stages(self):
         return [{"embedding.weight"}, self.hidden()]
 
+    def on_start(self) -> None:
+        pass
+
     def on_update(self, step: int, total: int) -> None:
         self.updates.append((step, total))
+
+    def on_resume(self, step: int, total: int) -> None:
+        self.resumed = (step, total)
 
 
 def rows_to_batch(rows: list[int]) -> Batch:

@@ -10,11 +10,13 @@ from typing import Annotated, Any
 from uer.builder import Planner
 from uer.cli import team
 from uer.cli.flags import POSITIONAL, Overrides
+from uer.cli.loading import Loading, reads_text
 from uer.cli.pretrain import build_model, known_facts, writers
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.config import dump_yaml
+from uer.data.loader import Loader
 from uer.data.store import Store
-from uer.data.stream import BucketStream
+from uer.data.stream import BucketStream, Stream
 from uer.errors import ConfigError
 from uer.interop.pretrained import choose_config, dialect_of, load_pretrained
 from uer.processors.base import Processor, processors
@@ -25,6 +27,7 @@ from uer.tokenizers.base import Tokenizer
 from uer.training import machine
 from uer.training.checkpoint import Contents
 from uer.training.evaluation import Evaluation
+from uer.training.freeze import freeze_body
 from uer.training.launch import Launch
 from uer.training.predict import predict
 from uer.training.processes import Processes
@@ -54,12 +57,16 @@ def finetune(
     special_tokens_path: Annotated[str | None, "JSON file of special tokens by role"] = None,
     epochs_num: Annotated[int, "passes over the training rows, unless --total_steps is given"] = 3,
     allow_partial: Annotated[bool, "load what fits of a checkpoint that does not fit"] = False,
+    freeze: Annotated[
+        bool, "train the task's head only, on what the model makes (a probe)"
+    ] = False,
     resume_from_checkpoint: Annotated[str | None, "checkpoint of this run to go on from"] = None,
     log_path: Annotated[str | None, "file for reports as JSON lines"] = None,
     tensorboard_path: Annotated[str | None, "folder for TensorBoard"] = None,
     plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
     settings: Annotated[dict[str, Any], Settings],
     launch: Annotated[dict[str, Any], Launch],
+    loading: Annotated[dict[str, Any], Loading],
     overrides: Overrides,
 ) -> None:
     """Train a model for a task, from a checkpoint or from the start.
@@ -72,6 +79,7 @@ def finetune(
     if epochs_num < 1:
         raise ConfigError([f"--epochs_num {epochs_num}: must be at least 1."])
     pretrained_model_path = resolve(pretrained_model_path)
+    reading = Loading(**loading)
     described, overrides = split_tokenizer(overrides)
     job, overrides = plan_task(task, overrides)
     config = choose_config(config_path, pretrained_model_path)
@@ -81,26 +89,36 @@ def finetune(
     chosen = Settings(**given)
     together = team.gather(launch, chosen)
     machine.seed_everything(chosen.seed)
-    made = choose_tokenizer(tokenizer, special_tokens_path, described, pretrained_model_path)
+    made = None
+    if reads_text(job.processor):
+        made = choose_tokenizer(tokenizer, special_tokens_path, described, pretrained_model_path)
     train = job.read(train_path, {}, labelled=True)
     labels = job.facts(train)
-    facts = known_facts({"src": made}, recipe, labels)
+    facts = known_facts({"src": made} if made else {}, recipe, labels)
     model = build_model(recipe, facts)
     if pretrained_model_path is not None:
         report = load_pretrained(model, pretrained_model_path, allow_partial=allow_partial)
         _log.info("%s: %s", pretrained_model_path, report.line())
-    stream = _stream(train, made, recipe, facts, chosen, together.processes)
-    _log.info("%s: %d rows, %s", train_path, len(train.texts), labels)
+    if freeze:
+        frozen = freeze_body(model)
+        _log.info("%s parameters are frozen; the head is trained", f"{frozen:,}")
+    report = reading.report(together.processes.rank)
+
+    def batches(examples: Examples) -> Stream | Loader:
+        made_of = _stream(examples, made, recipe, facts, chosen, together.processes)
+        return reading.stream(made_of, report)
+
+    stream = batches(train)
+    _log.info("%s: %d rows, %s", train_path, len(train), labels)
     chosen = _by_epochs(given, stream, epochs_num)
     evaluation = None
     if dev_path is not None:
-        rows = job.read(dev_path, facts, labelled=True)
-        dev = _stream(rows, made, recipe, facts, chosen, together.processes)
+        dev = batches(job.read(dev_path, facts, labelled=True))
         evaluation = Evaluation(data=dev, best_by=job.best_by, highest=job.highest)
     test = None if test_path is None else job.read(test_path, facts, labelled=True)
     contents = Contents(
         config=dump_yaml({**recipe.config, "task": task, "facts": {**recipe.facts, **labels}}),
-        save_tokenizer=made.save,
+        save_tokenizer=made.save if made else None,
     )
     Trainer(
         model,
@@ -117,10 +135,12 @@ def finetune(
     if test is not None and together.processes.is_main:
         model = recipe.model.build(facts).to(together.machine.device)  # an engine divided the other
         load_pretrained(model, chosen.output_model_path)
-        store, processor = make_store(made, test), build_processor(recipe, facts)
-        outputs = predict(job, model, store, processor, batch_size=chosen.batch_size)
+        alone = _stream(test, made, recipe, facts, chosen, None)
+        outputs = predict(job, model, reading.stream(alone, report))
         for line in job.summary(outputs, test):
             _log.info("%s: %s", test_path, line)
+    if report.counts:
+        _log.warning(report.line())
 
 
 def plan_task(name: str, overrides: Mapping[str, Any]) -> tuple[Task, dict[str, Any]]:
@@ -153,26 +173,27 @@ def task_recipe(
     return read_recipe(body, overrides)
 
 
-def make_store(tokenizer: Tokenizer, examples: Examples) -> Store:
+def make_store(tokenizer: Tokenizer | None, examples: Examples) -> Store:
     """The rows, tokenised, in memory."""
-    return Store.in_memory(tokenizer, examples.texts, examples.columns)
+    return Store.in_memory(tokenizer, examples.texts, examples.columns, examples.media)
 
 
 def _stream(
     examples: Examples,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     recipe: Recipe,
     facts: Mapping[str, Any],
     settings: Settings,
-    processes: Processes,
+    processes: Processes | None,
 ) -> BucketStream:
+    """Batches of rows, shared by the processes; None: this one has all of them."""
     return BucketStream(
         make_store(tokenizer, examples),
         build_processor(recipe, facts),
         batch_size=settings.batch_size,
         seed=settings.seed,
-        rank=processes.rank,
-        world=processes.world,
+        rank=processes.rank if processes else 0,
+        world=processes.world if processes else 1,
     )
 
 
@@ -182,7 +203,7 @@ def build_processor(recipe: Recipe, facts: Mapping[str, Any]) -> Processor:
     return recipe.processor.build(facts)
 
 
-def _by_epochs(given: Mapping[str, Any], stream: BucketStream, epochs: int) -> Settings:
+def _by_epochs(given: Mapping[str, Any], stream: Stream | Loader, epochs: int) -> Settings:
     """Settings in epochs: how long to train, and when to evaluate and save."""
     accumulation = given.get("accumulation_steps", 1)
     an_epoch = max(1, stream.count(1) // accumulation)

@@ -14,8 +14,10 @@ from uer.cli.finetune import (
     task_recipe,
 )
 from uer.cli.flags import POSITIONAL, Overrides
+from uer.cli.loading import Loading, reads_text
 from uer.cli.outputs import require_file_place
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
+from uer.data.stream import BucketStream
 from uer.errors import UserError
 from uer.interop.legacy_checkpoint import is_legacy_checkpoint
 from uer.interop.pretrained import choose_config, dialect_of, load_pretrained
@@ -47,6 +49,7 @@ def infer(
     precision: Annotated[Precision, "arithmetic of the forward pass"] = "auto",
     threads: Annotated[int | None, "threads of the CPU; by default what torch chooses"] = None,
     plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
+    loading: Annotated[dict[str, Any], Loading],
     overrides: Overrides,
 ) -> None:
     """Predict with a trained model.
@@ -65,8 +68,12 @@ def infer(
     recipe = _recipe(job, task, load_model_path, config_path, overrides)
     prepared = machine.prepare(device, precision, threads)
     _log.info(prepared.line())
-    made = choose_tokenizer(tokenizer, special_tokens_path, described, load_model_path)
-    facts = {**made.facts(), **_labels(recipe.facts, labels_num, load_model_path)}
+    reading = Loading(**loading)
+    facts = _labels(recipe.facts, labels_num, load_model_path)
+    made = None
+    if reads_text(job.processor):
+        made = choose_tokenizer(tokenizer, special_tokens_path, described, load_model_path)
+        facts = {**made.facts(), **facts}
     model = recipe.model.build(facts).to(prepared.device)
     report = load_pretrained(model, load_model_path)
     if report.missing:
@@ -75,15 +82,15 @@ def infer(
             f"({report.line()[:-1]}); fine-tune it first."
         )
     examples = job.read(test_path, facts, labelled=False)
-    outputs = predict(
-        job,
-        model,
-        make_store(made, examples),
-        build_processor(recipe, facts),
-        batch_size=batch_size,
+    media_report = reading.report()
+    stream = BucketStream(
+        make_store(made, examples), build_processor(recipe, facts), batch_size=batch_size, seed=0
     )
+    outputs = predict(job, model, reading.stream(stream, media_report))
     job.write(outputs, prediction_path)
-    _log.info("%s: %d predictions.", prediction_path, len(examples.texts))
+    _log.info("%s: %d predictions.", prediction_path, len(examples))
+    if media_report.counts:
+        _log.warning(media_report.line())
 
 
 def _recipe(

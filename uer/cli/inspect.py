@@ -187,7 +187,7 @@ def _rows_of_text(model: Model, batch_size: int) -> Batch:
     """Full rows for every side that the model reads, without labels."""
     streams = len(model.embedding.output_sizes)
     sides = [f"src.{number}" for number in range(streams)] or ["src"]
-    sides += ["tgt"] if model.decoder is not None else []
+    sides += ["tgt"] if model.tgt_embedding is not None else []
     shape = (batch_size, min(_LENGTH, model.max_seq_length or _LENGTH))
     ids = {f"{side}.ids": torch.zeros(shape, dtype=torch.int64) for side in sides}
     lengths = {f"{side}.length": torch.full(shape[:1], shape[1]) for side in sides}

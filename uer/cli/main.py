@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "retrieve": ("uer.cli.retrieve", "retrieve", "find images by texts and texts by images"),
     "zero-shot": ("uer.cli.zero_shot", "zero_shot", "classify images by names of classes"),
     "convert": ("uer.cli.convert", "convert", "turn a checkpoint into another kind"),
+    "codes": ("uer.cli.codes", "codes", "write the codes of images into their data set"),
     "vocab": ("uer.cli.vocab", "vocab", "build a vocabulary from a corpus"),
     "list": ("uer.cli.list", "list_parts", "name the parts a configuration can choose"),
     "explain": ("uer.cli.explain", "explain", "show a part's parameters: uer explain NAME"),

@@ -106,7 +106,7 @@ def pretrain(
     chosen = Settings(**{**team.settings_in(launch), **recipe.settings, **settings})
     together = team.gather(launch, chosen)
     machine.seed_everything(chosen.seed)
-    labels = _labels(store, dataset_path, labels_num)
+    labels = {**_labels(store, dataset_path, labels_num), **_with_codes(tokenizers, recipe)}
     facts = known_facts(tokenizers, recipe, labels)
     source, target = tokenizers.get("src"), tokenizers.get("tgt")
     model = build_model(recipe, facts)
@@ -168,8 +168,12 @@ def build_model(recipe: Recipe, facts: Mapping[str, Any]) -> Model:
                 "with --target (clr for a dual model), or fine-tune the architecture for a task."
             ]
         )
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    _log.info("model of %s parameters: %s", f"{parameters:,}", ", ".join(model.objectives))
+    trained, resting = (
+        sum(p.numel() for p in model.parameters() if p.requires_grad == wanted)
+        for wanted in (True, False)
+    )
+    beside = f" (and {resting:,} that rest)" if resting else ""
+    _log.info("model of %s parameters%s: %s", f"{trained:,}", beside, ", ".join(model.objectives))
     return model
 
 
@@ -247,7 +251,7 @@ def known_facts(
     """
     if not tokenizers:
         return {**recipe.facts, **labels}
-    decodes = recipe.model.parts.get("decoder") is not None
+    decodes = recipe.model.parts.get("tgt_embedding") is not None
     source = tokenizers["src"]
     told = side_facts(source, tokenizers.get("tgt"), decodes=decodes)
     facts = {**told, **recipe.facts, **labels}
@@ -280,6 +284,14 @@ def _require_classes(store: Store, held_out: Store, path: str) -> None:
             "their numbers mean something else; give both the same sub-folders.",
             path,
         )
+
+
+def _with_codes(tokenizers: Mapping[str, Tokenizer], recipe: Recipe) -> dict[str, int]:
+    """The size of a vocabulary that the codes of images enlarge."""
+    plan = recipe.processor
+    if plan is None or not plan.part.adds_codes:
+        return {}
+    return {"vocab_size": tokenizers["src"].vocab_size + plan.values["codes_num"]}
 
 
 def _labels(store: Store, path: str, labels_num: int | None) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from uer.data.corpus import Block, read_documents
-from uer.data.formats import FORMATS, Parsed
+from uer.data.formats import FORMATS, Column, Parsed
 from uer.data.media.references import Reference
 from uer.data.store_meta import token_type
 from uer.errors import UserError
@@ -55,7 +56,7 @@ class Encoded(NamedTuple):
     """
 
     sides: dict[str, EncodedSide]
-    columns: dict[str, np.ndarray]
+    columns: Mapping[str, Column]
     empty_sentences: int
     halved_pairs: int
     blank_lines: int
@@ -123,7 +124,10 @@ class BlockEncoder:
         if columns or media:
             # Rows lie whole in one block; a row without a token takes its values with it.
             alive = np.diff(starts, append=before[-1]) > 0
-            columns = {name: values[alive] for name, values in columns.items()}
+            columns = {
+                name: list(compress(values, alive)) if isinstance(values, list) else values[alive]
+                for name, values in columns.items()
+            }
             media = {name: list(compress(some, alive)) for name, some in media.items()}
         return Encoded(
             sides={

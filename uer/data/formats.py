@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from uer.data.media.references import Reference
 from uer.errors import ConfigError, did_you_mean
+
+# [n] or [n, C] values of n documents, or a list of how many each may have.
+Column: TypeAlias = np.ndarray | list[np.ndarray]
 
 
 class Parsed(NamedTuple):
@@ -26,7 +29,7 @@ class Parsed(NamedTuple):
 
     texts: list[str]
     document_starts: np.ndarray
-    columns: dict[str, np.ndarray]
+    columns: Mapping[str, Column]
     blank_lines: int
     media: dict[str, list[Reference]] = {}  # noqa: RUF012 - nobody changes it
 
@@ -40,7 +43,8 @@ class CorpusFormat(NamedTuple):
             `uer.data.media` reads.
         paired: every document has two texts that make sense together only: if one of them gives no
             token, neither is kept. The second may be tokenised on its own, as side ``tgt``.
-        fields: of a manifest: what a row has, in order: ``label``, ``text``, ``image``, ``sound``.
+        fields: of a manifest: what a row has, in order: ``label``, ``codes``, ``text``, ``image``,
+            ``sound``.
     """
 
     shape: str
@@ -193,9 +197,11 @@ def _field(row: dict[str, Any], name: str, number: int, default: str | None = No
 
 
 def _manifest(*fields: str) -> CorpusFormat:
-    line = "<TAB>".join("path" if field in ("image", "sound") else field for field in fields)
+    line = "<TAB>".join(
+        "path" if field in ("image", "sound", "regions") else field for field in fields
+    )
     of_classes = " with a sub-folder for each class" if "label" in fields else ""
-    folder = "" if "text" in fields else f", or is a folder{of_classes}"
+    folder = "" if {"text", "codes"} & set(fields) else f", or is a folder{of_classes}"
     shape = (
         f"'{line}' in each line, with paths relative to its folder, or the same in JSON lines or "
         f"Parquet, or tar files{folder}"
@@ -223,7 +229,9 @@ FORMATS = {
     "images": _manifest("image"),
     "labelled_images": _manifest("label", "image"),
     "captioned_images": _manifest("text", "image"),
+    "captioned_regions": _manifest("text", "regions"),
     "sounds": _manifest("sound"),
     "labelled_sounds": _manifest("label", "sound"),
     "transcribed_sounds": _manifest("text", "sound"),
+    "coded_sounds": _manifest("codes", "sound"),
 }

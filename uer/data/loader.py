@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 
 from uer.batch import Batch
-from uer.data.instances import Ints
+from uer.data.instances import Ints, TokenStore
 from uer.data.media.report import MediaReport
 from uer.data.stream import Dealt, Epoch, Numbered, Share, Stream
 from uer.data.workers import Pool
@@ -65,6 +65,11 @@ class Loader:
         self._position = stream.position()
         self._ahead: deque[dict[str, int]] = deque()
         self._batches: Iterator[Numbered] | None = None
+
+    @property
+    def store(self) -> TokenStore:
+        """The data."""
+        return self.stream.store
 
     @property
     def media_report(self) -> MediaReport:

@@ -209,7 +209,11 @@ def _append_sides(writer: StoreWriter, encoded: Encoded, *, first: bool) -> None
             document_starts=np.append(0, starts) if first else starts,
         )
     for name, values in encoded.columns.items():
-        writer.append_column(name, values)
+        if isinstance(values, list):
+            sizes = np.array([len(some) for some in values], np.int64)
+            writer.append_column(name, np.concatenate(values), sizes)
+        else:
+            writer.append_column(name, values)
 
 
 def _count(summary: Summary, writer: StoreWriter, encoded: Encoded) -> None:

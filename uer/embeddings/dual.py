@@ -30,6 +30,7 @@ class DualEmbedding(Embedding):
         self.streams = pair(stream_0, stream_1, tied=tie_streams)
         self.output_size = stream_0.output_size
         self.output_sizes = (stream_0.output_size, stream_1.output_size)
+        self.packable = stream_0.packable and stream_1.packable
 
     @property
     def table(self) -> nn.Parameter | None:

@@ -14,7 +14,7 @@ _FIRST = 2  # the predecessors' table starts two rows later
 class LegacySinusoidalPositionEmbedding(SinusoidalPositionEmbedding):
     """Sinusoids that start at position 2, with wave lengths that reach 10,000 exactly.
 
-    `dialect: legacy` chooses them; nothing new should.
+    `dialect: legacy` chooses them, and Speech2Text has them; nothing new should.
     """
 
     def vectors(self, position: torch.Tensor) -> torch.Tensor:

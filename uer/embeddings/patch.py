@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -87,10 +86,16 @@ class PatchEmbedding(Embedding):
             parts["distillation"] = slice(before - 1, before)
         height, width = batch["image"].shape[2:]
         grid = Grid(self.known, (height // self.size, width // self.size), before)
-        made = States(hidden, position=position, indexed=behind, grid=grid, parts=parts)
-        if "first" in batch:  # no row is meant (see `uer.batch`), else every row is a document
-            made = replace(made, first=batch["first"], length=batch["length"])
-        return made
+        first = batch.get("first")  # there where a row fills the place of none
+        return States(
+            hidden,
+            position=position,
+            first=first,
+            length=None if first is None else torch.full_like(first, hidden.shape[1]),
+            indexed=behind,
+            grid=grid,
+            parts=parts,
+        )
 
     def vectors(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         """[B, P, E] what stands for the patches, given their linear maps."""

@@ -47,6 +47,8 @@ class SumEmbedding(Embedding):
         if len(set(widths.values())) > 1:
             raise ConfigError([f"embedding: parts of different width cannot be added: {widths}."])
         self.output_size = next(iter(widths.values()))
+        self.packable = all(part.packable for part in self._parts())
+        self.features_size = made[heads[0]].features_size
         self.norm = None if remove_embedding_layernorm else layernorm(size=self.output_size)
         self.dropout = Dropout(dropout)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from torch import nn
 from torch.nn import functional as F
 
 from uer.batch import Batch
 from uer.components import Embedding
-from uer.glossary import EmbSize
+from uer.glossary import EmbSize, ScaleEmbedding
 from uer.layers.linear import table
 from uer.signature import Given
 from uer.states import States
@@ -29,7 +27,7 @@ class WordEmbedding(Embedding):
         *,
         vocab_size: Given[int],
         emb_size: EmbSize,
-        scale_embedding: Annotated[bool, "word vectors times the root of their width"] = False,
+        scale_embedding: ScaleEmbedding = False,
     ) -> None:
         super().__init__()
         self.output_size = emb_size

@@ -70,8 +70,13 @@ class WordPatchEmbedding(Embedding):
         segment = text.segment
         if segment is None:
             segment = torch.zeros(words.shape[:2], dtype=torch.int64, device=words.device)
+        first = text.first  # counts in the text alone
+        if first is not None:
+            first = torch.arange(len(first), device=first.device) * hidden.shape[1]
         return States(
             hidden,
+            first=first,
+            length=None if first is None else torch.full_like(first, hidden.shape[1]),
             segment=F.pad(segment, (0, more), value=_IMAGE),
             validity=None if text.validity is None else F.pad(text.validity, (0, more), value=True),
             prefix=None if text.prefix is None else F.pad(text.prefix, (0, more), value=True),

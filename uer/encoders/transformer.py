@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
@@ -41,6 +42,7 @@ class TransformerEncoder(Encoder):
     """
 
     packable = True
+    keeps_layers = False
 
     def __init__(
         self,
@@ -66,6 +68,9 @@ class TransformerEncoder(Encoder):
         first_layernorm: Annotated[
             bool, "the first layer normalises its input; False: the embedding's norm serves it"
         ] = True,
+        last_layernorm: Annotated[
+            bool, "with norms before the blocks, one stands behind the last layer"
+        ] = True,
         output_dropout: Annotated[float, "dropout rate of the stack's result"] = 0.0,
         factorized_embedding_parameterization: Factorized = None,
     ) -> None:
@@ -77,7 +82,9 @@ class TransformerEncoder(Encoder):
         self.projection = Linear(input_size, hidden_size) if factorized else None
         self.mask: MaskKind = mask
         made = 1 if parameter_sharing else layers_num
-        self.layers = nn.ModuleList(layer() for _ in range(made))
+        self.layers = nn.ModuleList(
+            layer.given(depth=number / max(made - 1, 1))() for number in range(made)
+        )
         self.rounds = layers_num if parameter_sharing else 1
         self.window = attention_window
         self.global_every = _checked(attention_window, global_attention_every, parameter_sharing)
@@ -87,19 +94,32 @@ class TransformerEncoder(Encoder):
         pre = layernorm_positioning == "pre"
         if pre and not first_layernorm:
             self.layers[0].attention_norm = nn.Identity()
-        self.norm = layernorm(size=hidden_size) if pre else None
+        self.norm = layernorm(size=hidden_size) if pre and last_layernorm else None
         self.dropout = Dropout(output_dropout)
 
     def forward(self, states: States) -> States:
         """Encode hidden [B, L, input_size] into [B, L, H]."""
-        return states.with_hidden(self.stack(self.projected(states), *self._contexts(states)))
+        made: list[torch.Tensor] | None = [] if self.keeps_layers else None
+        hidden = self.stack(self.projected(states), *self._contexts(states), made)
+        encoded = states.with_hidden(hidden)
+        if made is None:
+            return encoded
+        return replace(encoded, extras={**states.extras, "layers": torch.stack(made)})
+
+    def keep_layers(self) -> None:
+        """See `Encoder.keep_layers`."""
+        self.keeps_layers = True
 
     def projected(self, states: States) -> torch.Tensor:
         """[B, L, input_size] → [B, L, H] what the first layer reads."""
         return states.hidden if self.projection is None else self.projection(states.hidden)
 
     def stack(
-        self, hidden: torch.Tensor, far: AttentionContext, near: AttentionContext
+        self,
+        hidden: torch.Tensor,
+        far: AttentionContext,
+        near: AttentionContext,
+        made: list[torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """All layers, [B, L, H] → [B, L, H].
 
@@ -107,11 +127,14 @@ class TransformerEncoder(Encoder):
             hidden: what the first layer reads.
             far: context of layers that see everything.
             near: context of the others.
+            made: what every layer makes is put there.
         """
         for _ in range(self.rounds):
             for number, layer in enumerate(self.layers):
                 everywhere = self.global_every is not None and number % self.global_every == 0
                 hidden = layer(hidden, far if everywhere else near)
+                if made is not None:
+                    made.append(hidden)
         if self.norm is not None:
             hidden = self.norm(hidden)
         return self.dropout(hidden)

@@ -40,8 +40,10 @@ class SingleImage(Images):
     ) -> None:
         self.height, self.width, self.channels = image_height, image_width, channels_num
         self.interpolation, self.max_pixels = interpolation, max_image_pixels
-        self._parts = list(image_preprocess)
-        first = next((n for n, part in enumerate(self._parts) if part.on_tensor), len(self._parts))
+        self.transforms = list(image_preprocess)
+        first = next(
+            (n for n, part in enumerate(self.transforms) if part.on_tensor), len(self.transforms)
+        )
         problems = [
             (image_height < 1 or image_width < 1, "image_height and image_width must be positive."),
             (
@@ -50,7 +52,7 @@ class SingleImage(Images):
             ),
             (max_image_pixels < 1, f"max_image_pixels: {max_image_pixels} is not positive."),
             (
-                not all(part.on_tensor for part in self._parts[first:]),
+                not all(part.on_tensor for part in self.transforms[first:]),
                 "image_preprocess: normalize and random_erasing stand behind all others.",
             ),
         ]
@@ -84,13 +86,13 @@ class SingleImage(Images):
     @functools.cached_property
     def _training(self) -> tuple[list[Apply], list[Apply]]:
         size = (self.height, self.width)
-        made = [(part, part.training(size, self.channels)) for part in self._parts]
+        made = [(part, part.training(size, self.channels)) for part in self.transforms]
         return _divided(made)
 
     @functools.cached_property
     def _ordered(self) -> tuple[list[Apply], list[Apply]]:
         size = (self.height, self.width)
-        return _divided([(part, part.ordered(size, self.channels)) for part in self._parts])
+        return _divided([(part, part.ordered(size, self.channels)) for part in self.transforms])
 
     def __getstate__(self) -> dict[str, Any]:
         """Other processes make the transforms anew."""

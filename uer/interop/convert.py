@@ -16,6 +16,7 @@ from uer.interop.equivalent import (
     in_halves,
     in_pairs,
     with_layer_norms,
+    with_learnt_positions,
     with_their_tables,
 )
 from uer.interop.huggingface.destination import export
@@ -155,6 +156,8 @@ def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str
     special = made.tokenizer.special if made.tokenizer else {}
     config, weights, notes = _alone(made.config, made.weights)
     config, weights = in_halves(*with_layer_norms(config, weights))
+    if list(config.get("target") or ()) == ["cls"]:
+        config, weights = with_learnt_positions(config, weights)
     exported = export(config, weights, special)
     with atomic_folder(path, MANIFEST) as scratch:
         exported.write(scratch)
@@ -203,12 +206,17 @@ def _legacy(
         )
     recipe = read_recipe(config_path, overrides, dialect="legacy")
     found = read_legacy(path)
-    facts: dict[str, Any] = {}
-    facts |= _known(found)
+    facts = _vocabulary(found)
     if "targets.cls.output.weight" in found:
         facts["labels_num"] = found["targets.cls.output.weight"].shape[0]
     config = {**recipe.config, "facts": {**recipe.facts, **facts}}
     return _matched("legacy", config, found, tokenizer, path, tuple(recipe.notes))
+
+
+def _vocabulary(found: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """How many tokens the first word table has rows for; a model that hears has one target side."""
+    sizes = [found[name].shape[0] for name in WORDS if name in found]
+    return {"vocab_size": sizes[0]} if sizes else {}
 
 
 def _matched(
@@ -221,19 +229,14 @@ def _matched(
 ) -> Checkpoint:
     """Compare the weights with the configuration, without allocating the model."""
     recipe = read_recipe(config)
+    known = _vocabulary(found)
     tokens = {} if tokenizer is None else tokenizer.facts()
-    facts = {**tokens, **_known(found), **recipe.facts}
+    facts = {**tokens, **known, **recipe.facts}
     with torch.device("meta"):
         model = recipe.model.build(facts)
     report, weights = match(model, found, path)
     require_body(path, report, partly=False)
     return Checkpoint(kind, recipe.config, weights, tokenizer, report, facts, notes)
-
-
-def _known(found: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """What the tensors say of the vocabulary."""
-    sizes = [found[name].shape[0] for name in WORDS if name in found]
-    return {"vocab_size": sizes[0]} if sizes else {}
 
 
 def with_tables(

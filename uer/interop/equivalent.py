@@ -23,6 +23,7 @@ _NORM = re.compile(r".*norm\.weight")
 _QUERY = re.compile(r".*\battention\.query\.(weight|bias)")
 _KEY = re.compile(r".*\battention\.key\.(weight|bias)")
 _POSITIONS = re.compile(r"(tgt_)?embedding\.(parts\.)?pos\.weight")
+_GRID = "embedding.parts.gridpos.weight"
 _SEGMENTS = re.compile(r"embedding\.parts\.seg\.weight")
 _LEAST = 1e-12  # of variances, what the predecessors' constant under no root comes to
 
@@ -61,6 +62,16 @@ def with_their_tables(config: Config, weights: Tensors) -> Equivalent:
         del made["segments_num"]
         changes[_SEGMENTS] = lambda table: table.repeat(2, 1)
     return made, _changed(weights, changes)
+
+
+def with_learnt_positions(config: Config, weights: Tensors) -> Equivalent:
+    """Fixed positions of patches as learnt ones: a MAE that has become a classifier is a ViT."""
+    parts, table = config.get("embedding"), weights.get(_GRID)
+    if table is None or not isinstance(parts, list) or config.get("decoder"):
+        return dict(config), dict(weights)
+    made = {**config, "embedding": ["pos" if part == "gridpos" else part for part in parts]}
+    renamed = {name.replace("parts.gridpos.", "parts.pos."): w for name, w in weights.items()}
+    return {**made, "max_seq_length": table.shape[0]}, renamed
 
 
 def in_halves(config: Config, weights: Tensors) -> Equivalent:

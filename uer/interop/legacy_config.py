@@ -17,7 +17,6 @@ from typing import Any, Literal
 from uer.components import embeddings
 from uer.errors import ConfigError
 from uer.processors.base import processors
-from uer.tokenizers.base import tokenizers
 
 Dialect = Literal["published", "legacy"]
 
@@ -54,7 +53,6 @@ _DROPPED_IN_STREAMS = {"vocab_size": "the tokenizer knows how many tokens there 
 _SENSES = {
     "embedding": (embeddings, ("patch", "word_patch", "masked_patch", "speech")),
     "data_processor": (processors, ("vit", "vilt", "clip", "s2t", "beit", "dalle")),
-    "tokenizer": (tokenizers, ("text_image", "multimodal")),
 }
 
 # Embeddings that read images; the map of their patches has no bias there.
@@ -86,6 +84,8 @@ def translate(
     for name in STREAMS:
         if isinstance(ours.get(name), Mapping):
             ours[name] = _renamed(ours[name], _DROPPED | _DROPPED_IN_STREAMS, notes)
+    notes += _codes_of_images(ours, config.get("image_tokenizer"))
+    notes += _codes_to_predict(ours, config.get("image_tokenizer"))
     notes += _tokens_of_images(ours) + _pieces_in_bert(ours) + _spans_of_processors(ours)
     _require_known(ours)
     _hoist_pooling(ours)
@@ -112,6 +112,8 @@ def _renamed(
                 ours[chosen] = name
         elif key in ("embedding", "tgt_embedding") and value == ["dual"]:
             ours[key] = "dual"
+        elif key == "image_preprocess" and isinstance(value, list):
+            ours[key] = ["random_resized_crop" if name == "crop" else name for name in value]
         elif isinstance(value, str):
             ours[_KEYS.get(key, key)] = _VALUES.get((key, value), value)
         else:
@@ -126,6 +128,46 @@ def _tokens_of_images(config: dict[str, Any]) -> list[str]:
     if config.get("tokenizer") not in ("virtual", "image", "vqgan"):
         return []
     return [f"tokenizer {config.pop('tokenizer')} is ignored: images need none."]
+
+
+def _codes_to_predict(config: dict[str, Any], described: Any) -> list[str]:
+    """BEiT's vocabulary is that of the image tokenizer, whose codes are of the whole image.
+
+    Args:
+        config: what is changed.
+        described: as in `_codes_of_images`.
+    """
+    if config.get("data_processor") != "beit":
+        return []
+    if isinstance(described, Mapping) and "image_vocab_size" in described:
+        config.setdefault("codes_num", described["image_vocab_size"])
+        config["facts"] = {"vocab_size": config["codes_num"], **(config.get("facts") or {})}
+    wanted = config.get("image_preprocess") or []
+    moving = [name for name in wanted if name in ("random_resized_crop", "horizontal_flip")]
+    if moving:
+        config["image_preprocess"] = [name for name in wanted if name not in moving]
+    return [f"image_preprocess {name} is ignored: codes stay where they are." for name in moving]
+
+
+def _codes_of_images(config: dict[str, Any], described: Any) -> list[str]:
+    """Sequences of text and codes of images: the codes are added to any tokenizer here.
+
+    Args:
+        config: what is changed.
+        described: their ``image_tokenizer``, which says how many codes there are.
+    """
+    if config.get("tokenizer") not in ("text_image", "multimodal"):
+        return []
+    if "encoder" not in config:  # a command line
+        config["tokenizer"] = "bert"
+        return []
+    notes = [f"tokenizer {config.pop('tokenizer')} is ignored: the data set brings its own."]
+    config.setdefault("data_processor", "dalle")
+    if isinstance(described, Mapping) and "image_vocab_size" in described:
+        config.setdefault("codes_num", described["image_vocab_size"])
+    pixels = ("image_height", "image_width", "patch_size")
+    unread = [key for key in pixels if config.pop(key, None) is not None]
+    return [*notes, *(f"{key} is ignored: codes are read, not pixels." for key in unread)]
 
 
 def _pieces_in_bert(config: dict[str, Any]) -> list[str]:
@@ -211,6 +253,9 @@ def _as_trained(config: dict[str, Any], notes: list[str]) -> None:
         _part_as_trained(section, notes)
         _norms_as_trained(section, {**config, **section})
     config.pop("scale_tied_output", None)
+    if config.get("label_smoothing") and "lm" in _names(config.get("target")):
+        targets = config["target"] if isinstance(config["target"], list) else [config["target"]]
+        config["target"] = [_smoothed_as_trained(entry) for entry in targets]
     for key in ("pooling", "pooling_1"):
         if config.get(key) in ("mean", "last"):
             config[key] = f"legacy_{config[key]}"
@@ -223,6 +268,14 @@ def _as_trained(config: dict[str, Any], notes: list[str]) -> None:
             config.setdefault("decoder_position", "none")
         if config.get("attention") == "residual":
             config["encoder_attention"] = config.pop("attention")
+
+
+def _smoothed_as_trained(entry: Any) -> Any:
+    """A language model that smooths as theirs; other targets as they are."""
+    if _name(entry) != "lm":
+        return entry
+    keys = entry["lm"] if isinstance(entry, Mapping) else {}
+    return {"legacy_lm": {"name": "lm", **(keys or {})}}
 
 
 def _part_as_trained(section: dict[str, Any], notes: list[str]) -> None:
@@ -245,10 +298,18 @@ def _part_as_trained(section: dict[str, Any], notes: list[str]) -> None:
                 "legacy_sinusoidalpos" if _name(entry) == "sinusoidalpos" else entry
                 for entry in section[key]
             ]
-    if any(
-        "legacy_sinusoidalpos" in _names(section.get(k)) for k in ("embedding", "tgt_embedding")
-    ):
+    _sound_as_trained(section)
+
+
+def _sound_as_trained(section: dict[str, Any]) -> None:
+    """Where speech is read, sines precede cosines on both sides; only s2t has gates."""
+    parts = {name for key in ("embedding", "tgt_embedding") for name in _names(section.get(key))}
+    if "legacy_sinusoidalpos" in parts:
         section.pop("sinusoids", None)
+        if "speech" in parts:
+            section["sinusoids"] = "halves"
+    if "speech" in parts and section.get("data_processor", "s2t") != "s2t":
+        section["conv_act"] = "gelu"
 
 
 def _norms_as_trained(section: dict[str, Any], seen: Mapping[str, Any]) -> None:

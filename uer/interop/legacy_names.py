@@ -66,6 +66,7 @@ _NAMES = (
         "{side}.word_patch.vision_embedding.projection.weight",
         "{side}.parts.word_patch.image.projection.weight",
     ),
+    ("{side}.speech.conv.conv_layers.{n}.0.{p}", "{side}.parts.speech.convolutions.{n}.{p}"),
     ("{side}.word.embedding.weight", "{side}.weight"),  # of a model that has no list of embeddings
     ("{side}.layer_norm.{p}", "{side}.norm.{p}"),
     ("embedding.dual.stream_{k}_layer_norm.{p}", "embedding.norms.{k}.{p}"),

@@ -38,9 +38,16 @@ def resize_positions(
         The configuration and the state with the new tables.
 
     Raises:
-        ConfigError: there is no learnt position table, or the length is none.
+        ConfigError: there is no learnt position table, it is of patches, or the length is none.
     """
     _require_positive("resize_positions", length)
+    if any(name.endswith(".projection.weight") and weights[name].dim() == 4 for name in weights):
+        raise ConfigError(
+            [
+                "resize_positions: positions of patches are stretched over images of another size "
+                "when the model reads them; give images: {single: {image_height: …}} instead."
+            ]
+        )
     if not any(name in weights for name in _POSITIONS):
         raise ConfigError(
             [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
+from uer.errors import DataError
 from uer.states import States
 
 
@@ -13,15 +14,21 @@ def pool(states: States, how: str) -> torch.Tensor:
 
     Args:
         states: hidden [B, L, H]; packed rows hold several documents.
-        how: ``first`` token, ``last`` token, ``mean`` or ``max`` over the document's tokens;
+        how: ``first`` token, ``last`` token, ``mean`` or ``max`` over the document's tokens; the
+            mean of the ``patches`` of an image, without the tokens in front of them;
             ``legacy_last`` and ``legacy_mean``: tokens of segment 1 count twice, as the
             predecessors have it (`dialect: legacy` chooses these).
 
     Returns:
         [D, H], documents in the order of their first tokens.
+
+    Raises:
+        DataError: there are no patches.
     """
     if how.startswith("legacy_"):
         return _legacy(states, how.removeprefix("legacy_"))
+    if how == "patches":
+        return _patches(states)
     first, length = states.firsts(), states.lengths()
     if how == "first":
         return states.flat(first)
@@ -36,6 +43,12 @@ def pool(states: States, how: str) -> torch.Tensor:
     assert how == "max", how
     index = owner[:, None].expand_as(hidden)
     return held.scatter_reduce(0, index, hidden, "amax", include_self=False)[:-1]
+
+
+def _patches(states: States) -> torch.Tensor:
+    if "image" not in states.parts:
+        raise DataError("pooling 'patches' is for images; choose first or mean.")
+    return states.hidden[:, states.parts["image"]].mean(1)
 
 
 def _legacy(states: States, how: str) -> torch.Tensor:

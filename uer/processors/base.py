@@ -165,6 +165,7 @@ class Processor(ABC):
         provides: the batch fields that it can fill, labels without ``.index`` and ``.value``.
         two_tokenizers: the target side may have a tokenizer of its own.
         packable: instances may share a row.
+        adds_codes: ``codes_num`` codes of images stand behind the tokens in one vocabulary.
         seq_length: no side that the encoder reads is longer.
         tgt_seq_length: no side that the decoder reads is longer; None: there is none.
         pad_id: the id at padding.
@@ -175,6 +176,7 @@ class Processor(ABC):
     provides: ClassVar[frozenset[str]]
     two_tokenizers: ClassVar[bool] = False
     packable: ClassVar[bool] = True
+    adds_codes: ClassVar[bool] = False
     seq_length: int
     tgt_seq_length: int | None = None
     pad_id: int

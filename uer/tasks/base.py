@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from uer.batch import Batch
+from uer.data.media.references import MediaColumn
+from uer.errors import DataError
 from uer.model import Model
 from uer.registry import Registry
 
@@ -26,12 +28,19 @@ class Examples:
     """The rows of a file.
 
     Args:
-        texts: the texts of each row, in the order of the model's input.
+        texts: the texts of each row, in the order of the model's input; empty where rows are
+            images or sounds alone.
         columns: labels and further figures of the rows, by name.
+        media: images or sounds of the rows, by name.
     """
 
     texts: list[list[str]]
     columns: dict[str, Any] = field(default_factory=dict)
+    media: dict[str, MediaColumn] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(next(iter(self.media.values()), self.texts))
 
 
 class Task(ABC):
@@ -75,13 +84,18 @@ class Task(ABC):
         """Write predictions, one line per row, in the order of the input.
 
         Args:
-            outputs: [rows, …] of `predict`.
+            outputs: [rows, …] of `predict`; not numbers for rows that could not be read.
             path: the prediction file.
         """
 
     @abstractmethod
     def summary(self, outputs: torch.Tensor, examples: Examples) -> list[str]:
-        """Lines that say how good predictions are; the examples carry labels."""
+        """Lines that say how good predictions are; the examples carry labels.
+
+        Args:
+            outputs: as for `write`; rows that could not be read do not count.
+            examples: the rows.
+        """
 
 
 def join_rows(batches: Sequence[tuple[torch.Tensor, NDArray[np.int64]]], rows: int) -> torch.Tensor:
@@ -92,12 +106,17 @@ def join_rows(batches: Sequence[tuple[torch.Tensor, NDArray[np.int64]]], rows: i
         rows: how many there are in all.
 
     Returns:
-        [rows, …].
+        [rows, …]; rows without an output, whose image or sound could not be read, are not numbers.
+
+    Raises:
+        DataError: no row has an output.
     """
+    batches = [(made, which) for made, which in batches if len(which)]
+    if not batches:
+        raise DataError("none of the rows could be read; the lines above name the reasons.")
     numbers = torch.cat([torch.as_tensor(which) for _, which in batches])
-    assert len(numbers) == rows, "every row has one output"
     outputs = torch.cat([made for made, _ in batches])
-    ordered = torch.empty_like(outputs)
+    ordered = outputs.new_full((rows, *outputs.shape[1:]), float("nan"))
     ordered[numbers] = outputs
     return ordered
 

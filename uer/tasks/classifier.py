@@ -43,7 +43,7 @@ class Classifier(Task):
             return Examples(texts)
         labels = table.integers("label", below=facts.get("labels_num"))
         if "labels_num" not in facts:
-            _require_dense(labels, table)
+            require_dense(labels, table)
         return Examples(texts, {"label": np.array(labels, np.int64)})
 
     def facts(self, examples: Examples) -> dict[str, Any]:
@@ -57,19 +57,30 @@ class Classifier(Task):
         return head.logits(model.states(batch)).float()
 
     def write(self, outputs: torch.Tensor, path: str | Path) -> None:
-        """A table with ``label``[, ``logits``][, ``prob``]; several values with blanks between."""
+        """A table with ``label``[, ``logits``][, ``prob``]; several values with blanks between.
+
+        Of a row that could not be read all fields are empty.
+        """
+        read = ~outputs.isnan().any(-1)
         columns = {"label": [str(label) for label in outputs.argmax(-1).tolist()]}
         if self.output_logits:
             columns["logits"] = _joined(outputs)
         if self.output_prob:
             columns["prob"] = _joined(outputs.softmax(-1))
+        columns = {
+            name: [cell if there else "" for cell, there in zip(cells, read.tolist(), strict=True)]
+            for name, cells in columns.items()
+        }
         lines = ["\t".join(columns), *map("\t".join, zip(*columns.values(), strict=True))]
         with atomic_file(path) as scratch:
             scratch.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def summary(self, outputs: torch.Tensor, examples: Examples) -> list[str]:
         """Precision, recall and F1 of each class, and the accuracy."""
-        truth = torch.as_tensor(examples.columns["label"])
+        truth, read = torch.as_tensor(examples.columns["label"]), ~outputs.isnan().any(-1)
+        truth, outputs = truth[read], outputs[read]
+        if truth.ndim == 2:  # of soft labels the largest counts
+            truth = truth.argmax(-1)
         predicted, classes = outputs.argmax(-1), outputs.shape[-1]
         table = torch.bincount(truth * classes + predicted, minlength=classes**2)
         confusion = table.reshape(classes, classes).double()  # [truth, predicted]
@@ -89,7 +100,7 @@ def _joined(values: torch.Tensor) -> list[str]:
     return [" ".join(f"{value:.6g}" for value in row) for row in values.tolist()]
 
 
-def _require_dense(labels: list[int], table: Table) -> None:
+def require_dense(labels: list[int], table: Table) -> None:
     """Every class from 0 to the highest has a row; a gap is most likely a mistake."""
     missing = sorted(set(range(min(max(labels), 10_000))) - set(labels))
     if missing:

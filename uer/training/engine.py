@@ -62,8 +62,16 @@ class Trainable(Protocol):
         """Names of the parameters of embeddings and layers, in the order a batch passes them."""
         ...
 
+    def on_start(self) -> None:
+        """Called before the first update of a process, when all weights are loaded."""
+        ...
+
     def on_update(self, step: int, total: int) -> None:
         """Called after update ``step`` (from 1) of ``total``."""
+        ...
+
+    def on_resume(self, step: int, total: int) -> None:
+        """Called when a run goes on behind update ``step``."""
         ...
 
 

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Protocol
+
 import torch
 
 from uer.data.instances import TokenStore
-from uer.data.stream import BucketStream
+from uer.data.stream import Numbered
 from uer.model import Model
-from uer.processors.base import Processor
 from uer.tasks.base import Task, join_rows
 
 
-def predict(
-    task: Task, model: Model, store: TokenStore, processor: Processor, *, batch_size: int
-) -> torch.Tensor:
-    """The task's raw output for every row of a store, in the order of the rows.
+class NumberedData(Protocol):
+    """An ordered pass whose results can be put into input order."""
 
-    Rows of similar length share a batch, so that little is computed on padding.
+    @property
+    def store(self) -> TokenStore:
+        """The rows."""
+        ...
+
+    def numbered(self) -> Iterator[Numbered]:
+        """See `Stream.numbered`."""
+        ...
+
+
+def predict(task: Task, model: Model, data: NumberedData) -> torch.Tensor:
+    """The task's raw output for every row of a store, in the order of the rows.
 
     Args:
         task: reads the output off the model.
         model: the trained model; it is put into evaluation mode.
-        store: the rows.
-        processor: makes instances of them.
-        batch_size: rows of a batch.
+        data: the rows in batches, best a `BucketStream`: rows of similar length share a batch, so
+            that little is computed on padding.
 
     Returns:
-        [rows, …] on the CPU.
+        [rows, …] on the CPU; rows that could not be read are not numbers.
     """
     model.eval()
     device = next(model.parameters()).device
-    stream = BucketStream(store, processor, batch_size=batch_size, seed=0)
     with torch.inference_mode():
         made = [
             (task.predict(model, numbered.batch.to(device)).cpu(), numbered.numbers)
-            for numbered in stream.numbered()
+            for numbered in data.numbered()
         ]
-    return join_rows(made, len(store))
+    return join_rows(made, len(data.store))

@@ -176,6 +176,7 @@ class Trainer:
         processes, settings = self.engine.processes, self.settings
         processes.on_main(lambda: self.saver.require_writable(settings.total_steps))
         state = None if resume is None else self._load(resume, module)
+        self.model.on_start()
         if settings.checkpoint_activations:
             logger.info("activations of %d layers are computed twice", recompute(module))
         self.engine.prepare(module, lambda: make_optimizer(self.optimizer, self.model, settings))
@@ -223,6 +224,7 @@ class Trainer:
         if self.average is not None:
             self.average.restore(state.average)
         self.progress = state.progress
+        self.model.on_resume(self.progress.step, self.settings.total_steps)
         self.stream.seek(state.progress.position)
         window = state.progress.window  # the sums over all processes
         others = dict.fromkeys(window, (0.0, 0.0))

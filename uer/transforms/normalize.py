@@ -43,6 +43,13 @@ class Normalize(Transform):
 
         return apply
 
+    def undone(self, image: torch.Tensor) -> torch.Tensor:
+        """[…, C, H, W] as it was before."""
+        mean, deviation = (
+            self._of(values, image.shape[-3]) for values in STATISTICS[self.statistics]
+        )
+        return image * deviation + mean
+
     def _of(self, values: tuple[float, ...], channels: int) -> torch.Tensor:
         of_colours = torch.tensor(values, dtype=torch.float32)
         return (of_colours if channels == 3 else of_colours.mean(0, keepdim=True))[:, None, None]

@@ -15,15 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from uer.data.formats import FORMATS, Parsed
+from uer.data.formats import FORMATS, Column, Parsed
 from uer.data.media.folders import class_names, read_folder, read_shard
 from uer.data.media.references import MediaError, Medium, Reference, Unread, real_path
 from uer.data.media.report import MediaReport
 from uer.data.media.rows import MEDIA, Row, read_jsonl, read_parquet, read_tsv, reference_of
+from uer.data.media.sound import measure as measure_sound
 from uer.errors import DataError
 
 # What is noted of every medium of a kind, as columns ``<kind>_<name>``; reads its header.
-MEASURES: dict[str, Callable[[Medium], dict[str, int]]] = {}
+MEASURES: dict[str, Callable[[Medium], dict[str, int]]] = {"sound": measure_sound}
 
 _ROWS = 2048  # of a piece of work
 _READERS: dict[str, Callable[[Path, Sequence[str]], Iterator[Row]]] = {
@@ -178,12 +179,14 @@ def _base(path: Path, media_root: str | Path | None) -> str | Path:
     return media_root
 
 
-def _column(name: str, values: list[Any]) -> np.ndarray:
-    """int64 [n], or float32 [n, C] of shares.
+def _column(name: str, values: list[Any]) -> Column:
+    """int64 [n], or float32 [n, C] of shares, or a list of n arrays of any length.
 
     Raises:
         DataError: some are shares and some are none, or not of the same classes.
     """
+    if values and isinstance(values[0], np.ndarray):
+        return values
     widths = {len(value) if isinstance(value, list) else None for value in values}
     if len(widths) > 1:
         raise DataError(

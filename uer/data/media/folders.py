@@ -25,6 +25,7 @@ ENDINGS = {
         *(".ppm", ".pgm", ".pbm", ".avif"),
     ),
     "sound": (".wav", ".flac", ".ogg", ".opus", ".mp3"),
+    "regions": (".npz",),
 }
 _SMALL = 1 << 20  # bytes of a text or label in a shard
 
@@ -116,7 +117,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _part(shard: tarfile.TarFile, member: tarfile.TarInfo, ending: str, path: Path) -> Any:
-    if ending.endswith(ENDINGS["image"] + ENDINGS["sound"]):
+    if ending.endswith(sum(ENDINGS.values(), ())):
         return Reference(path.name, member.offset_data, member.size, member.name)
     if ending not in (".cls", ".txt", ".json") or member.size > _SMALL:
         return None

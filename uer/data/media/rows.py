@@ -13,15 +13,19 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from uer.data.media.references import Reference
 from uer.errors import DataError, UserError
 
-MEDIA = ("image", "sound")  # fields that are media
+MEDIA = ("image", "sound", "regions")  # fields that are media
 _NAMES = {
     "label": ("label",),
+    "codes": ("codes",),
     "text": ("text", "caption"),
     "image": ("image", "path", "image_path"),
     "sound": ("sound", "path", "wav_path", "audio"),
+    "regions": ("regions", "path"),
 }
 _DIGITS = 18  # fit into an int64
 _BOM = "\ufeff"
@@ -132,7 +136,7 @@ def _picked(found: Mapping[str, Any], fields: Sequence[str], path: Path, number:
             have = ", ".join(map(str, found)) or "nothing"
             raise DataError(f"there is no '{field}' here, only {have}.", path, number)
         values[field] = found[name]
-        if field != "label" and not isinstance(found[name], str):
+        if field not in ("label", "codes") and not isinstance(found[name], str):
             raise DataError(f"'{name}' is no text.", path, number)
     return _labelled(Row(values, path, number))
 
@@ -143,10 +147,30 @@ def _found(field: str, names: Any) -> str | None:
 
 
 def _labelled(row: Row) -> Row:
-    """With the label as numbers."""
+    """With the label and the codes as numbers."""
     if "label" in row.values:
         row.values["label"] = label_of(row.values["label"], row)
+    if "codes" in row.values:
+        row.values["codes"] = _codes_of(row.values["codes"], row)
     return row
+
+
+def _codes_of(value: Any, row: Row) -> np.ndarray:
+    """int64 [n] numbers, in a list or with blanks between.
+
+    Raises:
+        DataError: something else stands there.
+    """
+    codes = value.split() if isinstance(value, str) else value
+    if isinstance(codes, list) and all(_is_code(code) for code in codes):
+        return np.array(codes, np.int64)
+    raise row.error("the codes are not whole numbers 0, 1, 2, … with blanks between.")
+
+
+def _is_code(code: Any) -> bool:
+    if isinstance(code, str):
+        return code.isascii() and code.isdigit() and len(code) <= _DIGITS
+    return type(code) is int and 0 <= code < 10**_DIGITS
 
 
 def label_of(value: Any, row: Row) -> int | list[float]:

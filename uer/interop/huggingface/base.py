@@ -66,6 +66,9 @@ class Family(ABC):
         ignored: names of tensors that hold nothing learnt.
         aliases: other names of keys of theirs, which transformers reads too.
         data: keys of our configuration that say how the model's data are made.
+        classifier: what our configuration of its classifier says besides.
+        reads_text: its models have a vocabulary, whatever their heads are.
+        reads_images: its folders say how images become pixels.
     """
 
     parts: ClassVar[Config]
@@ -77,6 +80,9 @@ class Family(ABC):
     ignored: ClassVar[Sequence[str]] = ()
     aliases: ClassVar[Mapping[str, str]] = {}
     data: ClassVar[Config] = {}
+    classifier: ClassVar[Config] = {"task": "classifier", "data_processor": "cls"}
+    reads_text: ClassVar[bool] = True
+    reads_images: ClassVar[bool] = False
 
     @property
     def model_type(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from uer.builder import Planner
 from uer.errors import ConfigError, UserError
 from uer.interop.huggingface.base import Config, Family, families
 from uer.interop.huggingface.described import differences, values_of
+from uer.interop.huggingface.pixels import FILE, pixels_file
 from uer.interop.huggingface.source import CONFIG, as_asked, table_of
 from uer.interop.huggingface.weights import write_weights
 from uer.model import Model
@@ -33,17 +34,21 @@ class Export:
         config: the content of config.json.
         tensors: by their names.
         left: names of ours that have no place there.
+        pixels: how images become pixels there, of a family that reads them.
     """
 
     family: Family
     config: dict[str, Any]
     tensors: dict[str, torch.Tensor]
     left: list[str]
+    pixels: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write config.json and the weights."""
-        text = json.dumps(self.config, indent=2, ensure_ascii=False) + "\n"
-        (folder / CONFIG).write_text(text, encoding="utf-8")
+        """Write config.json, what images need, and the weights."""
+        for name, content in ((CONFIG, self.config), (FILE, self.pixels)):
+            if content:
+                text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+                (folder / name).write_text(text, encoding="utf-8")
         write_weights(self.tensors, folder)
 
 
@@ -84,6 +89,8 @@ def export(
             if not found:
                 family.place(made.config, _ids(family, about, special or {}, made.config))
                 made.config["dtype"] = _DTYPES.get(next(iter(weights.values())).dtype, "float32")
+                if family.reads_images:
+                    made.pixels.update(pixels_file(config, made.config["image_size"]))
                 return made
         except _OtherTargetsError as error:
             found, rank = error.problems, 2
@@ -105,9 +112,9 @@ def export(
 def _facts(weights: Tensors) -> dict[str, Any]:
     """What the data had told the model, read off the weights."""
     words = {
-        "embedding.vocab_size": r"embedding\.(streams\.0\.)?(parts\.word\.)?weight",
+        "embedding.vocab_size": r"embedding\.(streams\.0\.|text\.)?(parts\.word\.)?weight",
         "tgt_embedding.vocab_size": r"tgt_embedding\.((parts\.)?word\.)?weight",
-        "target.vocab_size": r"targets.(mlm|lm|ngram).output.weight",
+        "target.vocab_size": r"targets.(mlm|lm|ngram|ctc).output.weight",
         "labels_num": "targets.cls.output.weight",
     }
     return {
@@ -130,12 +137,14 @@ def _as_family(family: Family, values: Config, weights: Tensors, targets: list[s
         raise _OtherTargetsError([f"it has no model with the targets {', '.join(targets)}"])
     theirs = family.theirs(values)
     translated = table_of(family, theirs, targets).theirs(weights)
+    sizes = [size for name, size in _facts(weights).items() if name.endswith("vocab_size")]
     config = {
         "architectures": [architecture],
         "model_type": family.model_type,
         **theirs,
     }
-    family.place(config, {"vocab_size": _facts(weights)["embedding.vocab_size"]})
+    if sizes and "vocab_size" not in config:
+        family.place(config, {"vocab_size": sizes[0]})
     if "cls" in targets:
         classes = _facts(weights)["labels_num"]
         config["id2label"] = {str(n): f"LABEL_{n}" for n in range(classes)}

@@ -171,6 +171,15 @@ def transposed(ours: str) -> Fused:
     return Fused((ours,), lambda tensor: [turn(tensor)], lambda parts: turn(parts[0]))
 
 
+def boxed(ours: str, axes: int) -> Fused:
+    """A tensor that is stored with so many axes of one element before its own."""
+    return Fused(
+        (ours,),
+        lambda tensor: [tensor.reshape(tensor.shape[axes:])],
+        lambda parts: parts[0][(None,) * axes],
+    )
+
+
 def stacked(*ours: str) -> Fused:
     """Matrices of equal size, one above the other."""
     return Fused(ours, lambda tensor: tensor.chunk(len(ours)), lambda parts: torch.cat([*parts]))

@@ -13,13 +13,18 @@ from uer.builder import Planner, build
 from uer.errors import ConfigError
 from uer.interop.huggingface.base import Config, Family, family_of
 from uer.interop.huggingface.names import Names
+from uer.interop.huggingface.pixels import read_pixels
 from uer.interop.huggingface.weights import FolderWeights, read_json
 from uer.model import Model
 from uer.tokenizers.base import Tokenizer
 
 CONFIG = "config.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
-WORDS = ("embedding.parts.word.weight", "embedding.streams.0.parts.word.weight")
+WORDS = (
+    "embedding.parts.word.weight",
+    "embedding.streams.0.parts.word.weight",
+    "tgt_embedding.parts.word.weight",
+)
 
 
 class HuggingFaceFolder:
@@ -62,9 +67,12 @@ class HuggingFaceFolder:
         except ConfigError as error:
             raise ConfigError(error.problems, self.path / CONFIG) from None
         if self.targets == ("cls",):
-            made |= {"task": "classifier", "data_processor": "cls"}
+            made |= self.family.classifier
         asked = as_asked({"about": kept(self.theirs), **made, "target": list(self.targets)})
-        return {**self.family.data, **asked, "facts": self._facts()}
+        found = {**self.family.data, **asked}
+        if self.family.reads_images and "data_processor" in found:
+            found |= read_pixels(self.path)
+        return found | {"facts": self._facts()}
 
     def tensors(self, targets: Sequence[str]) -> dict[str, torch.Tensor]:
         """Its tensors by our names; those without a counterpart keep theirs.
@@ -110,9 +118,11 @@ class HuggingFaceFolder:
         ]
 
     def _facts(self) -> dict[str, Any]:
-        found = self.tensors(self.targets)
-        sizes = [found[name].shape[0] for name in WORDS if name in found]
-        facts = {"vocab_size": next(iter(sizes), self.theirs.get("vocab_size"))}
+        tensors = self.tensors(self.targets)
+        words = next((tensors[name] for name in WORDS if name in tensors), None)
+        size = self.theirs.get("vocab_size") if words is None else words.shape[0]
+        speaks = self.family.reads_text or "ctc" in self.targets
+        facts = {"vocab_size": size} if speaks else {}
         return facts | {"labels_num": _classes(self.theirs)} if "cls" in self.targets else facts
 
 

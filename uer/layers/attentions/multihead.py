@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch.nn import functional as F
 
@@ -41,6 +43,9 @@ class MultiHeadAttention(Attention):
         attention_dropout: AttentionDropout = 0.0,
         remove_transformer_bias: RemoveTransformerBias = False,
         qkv_bias: QkvBias = None,
+        key_bias: Annotated[
+            bool | None, "the map of the keys has a bias, without effect; by default as qkv_bias"
+        ] = None,
         remove_attention_scale: RemoveAttentionScale = False,
         query_key_norm: Factory[Norm] | None = None,
         memory_size: Given[int | None] = None,
@@ -52,7 +57,8 @@ class MultiHeadAttention(Attention):
         inner_bias = bias if qkv_bias is None else qkv_bias
         memory_size = memory_size or hidden_size
         self.query = Linear(hidden_size, heads_num * size, bias=inner_bias)
-        self.key = Linear(memory_size, self.kv_heads * size, bias=inner_bias)
+        of_keys = inner_bias if key_bias is None else key_bias
+        self.key = Linear(memory_size, self.kv_heads * size, bias=of_keys)
         self.value = Linear(memory_size, self.kv_heads * size, bias=inner_bias)
         self.output = Linear(heads_num * size, hidden_size, bias=bias)
         normed = query_key_norm is not None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 
 from uer.glossary import Dropout as DropoutRate
+from uer.glossary import DropPath as DropPathRate
 from uer.glossary import HiddenSize, LayernormPositioning
 from uer.layers.base import Attention, AttentionContext, FeedForward, Layer, Norm
+from uer.layers.drop_path import DropPath
 from uer.layers.dropout import Dropout
-from uer.signature import Factory, default
+from uer.signature import Factory, Given, default
 
 
 class TransformerLayer(Layer):
@@ -19,6 +21,9 @@ class TransformerLayer(Layer):
         post (arXiv:1706.03762)          pre (arXiv:2002.04745)
         x = norm(x + attention(x))       x = x + attention(norm(x))
         x = norm(x + feed_forward(x))    x = x + feed_forward(norm(x))
+
+    With ``drop_path`` deeper layers are left out more often; ``depth`` says where in the stack this
+    one stands, from 0 to 1.
     """
 
     def __init__(
@@ -30,6 +35,8 @@ class TransformerLayer(Layer):
         layernorm: Factory[Norm] = default("normal"),
         layernorm_positioning: LayernormPositioning = "post",
         dropout: DropoutRate = 0.1,
+        drop_path: DropPathRate = 0.0,
+        depth: Given[float] = 0.0,
     ) -> None:
         super().__init__()
         self.pre = layernorm_positioning == "pre"
@@ -38,11 +45,20 @@ class TransformerLayer(Layer):
         self.feed_forward = feed_forward()
         self.feed_forward_norm = layernorm(size=hidden_size)
         self.dropout = Dropout(dropout)
+        self.drop_path = DropPath(drop_path * depth)
 
     def forward(self, hidden: torch.Tensor, context: AttentionContext) -> torch.Tensor:
         """[B, L, H] → [B, L, H]."""
         if self.pre:
-            hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), context))
-            return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
-        hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, context)))
-        return self.feed_forward_norm(hidden + self.dropout(self.feed_forward(hidden)))
+            hidden = hidden + self.attended(self.attention_norm(hidden), context)
+            return hidden + self.fed(self.feed_forward_norm(hidden))
+        hidden = self.attention_norm(hidden + self.attended(hidden, context))
+        return self.feed_forward_norm(hidden + self.fed(hidden))
+
+    def attended(self, hidden: torch.Tensor, context: AttentionContext) -> torch.Tensor:
+        """[B, L, H] → what attention adds."""
+        return self.drop_path(self.dropout(self.attention(hidden, context)))
+
+    def fed(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[B, L, H] → what the feed-forward block adds."""
+        return self.drop_path(self.dropout(self.feed_forward(hidden)))

@@ -8,7 +8,7 @@ from typing import Any
 from uer.interop.huggingface.base import ACTIVATIONS, Config, Family, Key
 from uer.interop.huggingface.names import Fused, Table, under
 
-_LAYER: Table = {
+LAYER: Table = {
     "self_attn.q_proj": "attention.query",
     "self_attn.k_proj": "attention.key",
     "self_attn.v_proj": "attention.value",
@@ -18,7 +18,7 @@ _LAYER: Table = {
     "fc2": "feed_forward.down",
     "final_layer_norm": "feed_forward_norm",
 }
-_CROSS: Table = {
+CROSS: Table = {
     "encoder_attn.q_proj": "cross_attention.query",
     "encoder_attn.k_proj": "cross_attention.key",
     "encoder_attn.v_proj": "cross_attention.value",
@@ -87,8 +87,8 @@ class Bart(Family):
             "model.decoder.embed_positions": "tgt_embedding.parts.pos",
             "model.encoder.layernorm_embedding": "embedding.norm",
             "model.decoder.layernorm_embedding": "tgt_embedding.norm",
-            **under("model.encoder.layers.{n}.", "encoder.layers.{n}.", _LAYER),
-            **under("model.decoder.layers.{n}.", "decoder.layers.{n}.", {**_LAYER, **_CROSS}),
+            **under("model.encoder.layers.{n}.", "encoder.layers.{n}.", LAYER),
+            **under("model.decoder.layers.{n}.", "decoder.layers.{n}.", {**LAYER, **CROSS}),
             "model.encoder.layer_norm": "encoder.norm",
             "model.decoder.layer_norm": "decoder.norm",
             "final_logits_bias": bias,

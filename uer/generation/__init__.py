@@ -1,0 +1,1 @@
+"""Writing text: searches over what a model says next."""

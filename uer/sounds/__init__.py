@@ -1,0 +1,1 @@
+"""Pipelines of sounds: one name, one file."""
