@@ -1,9 +1,9 @@
 """CLIP: our update against that of a peer, on the same pairs.
 
-Protocol: equal shapes, the same images and the same captions (5 to 24 tokens, padded to the longest
-of the batch on both sides, and once more to 77 tokens on the peer's side, as its example does),
-AdamW (fused), gradient clipping at 1.0, float32, dropout 0. Pixels and ids are ready in memory:
-what is measured is forward, backward and update.
+Protocol: equal shapes, the same images and the same captions of 5 to 24 tokens, AdamW (fused),
+gradient clipping at 1.0, float32, dropout 0. Ours lets captions share rows, as its data path does;
+the peer pads them to the longest of the batch, and once more to 77 tokens, as its example does.
+Pixels and ids are ready in memory: what is measured is forward, backward and update.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 
 from benchmarks.rounds import Side, Step, in_turn, spread
@@ -70,8 +71,11 @@ def pairs(batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.T
 
 def our_step(size: str, batch_size: int, threads: int) -> Step:
     """An update of ours, as `pretrain.py` does it."""
-    from uer.batch import Batch
+    from uer.data.collate import Rows, collate
+    from uer.data.instances import Ragged
     from uer.optimizers.adamw import AdamW
+    from uer.processors.base import Prepared
+    from uer.processors.clip import next_fit
     from uer.recipe import read_recipe
     from uer.training import machine
     from uer.training.engines.single import SingleDevice
@@ -95,9 +99,11 @@ def our_step(size: str, batch_size: int, threads: int) -> Step:
     def step() -> int:
         ids, length, image = next(batches)
         real = torch.arange(ids.shape[1]) < length[:, None]
-        fields = {"src.0.ids": ids, "src.0.length": length, "src.0.validity": real}
-        fields |= {"src.1.image": image, "src.1.length": torch.full_like(length, 49)}
-        update(engine, model, [Batch(fields)], 1e-4)
+        text = Ragged.of(ids[real].numpy(), length.numpy(), np.arange(batch_size))
+        counts = {"src.0": next_fit(text.lengths(), LENGTH)}
+        prepared = Prepared({"src.0": text}, arrays={"src.1.image": image.numpy()}, counts=counts)
+        rows = Rows(np.ones(batch_size, np.int64), {}, "off")
+        update(engine, model, [collate(prepared, rows, pad_id=_END)], 1e-4)
         return batch_size
 
     return step

@@ -15,7 +15,7 @@ from support import REPOSITORY, python
 ROOT = Path(os.environ.get("UER_EMOJI_DIR", "/")) / "usr/share"
 FONT = ROOT / "fonts/truetype/noto/NotoColorEmoji.ttf"
 NAMES = ROOT / "unicode/emoji/emoji-test.txt"
-STEPS, POOL = 400, 300
+STEPS, POOL = 600, 300
 CHANCE = 100 * 5 / POOL
 
 pytestmark = [

@@ -5,7 +5,7 @@ import pytest
 import torch
 from fake_store import CLS, FACTS, PAD, SEP, make_processor
 from PIL import Image
-from support import SPECIALS, WORDS
+from support import SPECIALS, TINY, WORDS, model_of
 
 from uer.builder import build
 from uer.data.media.report import MediaReport
@@ -126,3 +126,32 @@ def test_lengths_are_those_of_the_batch(corpus):
         lengths = processor.lengths(processor.index(store, Draw(1, 0)))
         assert np.array_equal(lengths["src.0"], longest)
         assert lengths["src.1"].tolist() == [4] * 4
+
+
+def test_texts_share_rows_without_seeing_each_other(corpus):
+    """And the loss is that of texts with rows of their own."""
+    store, tokenizer = store_of(corpus)
+    facts = {**tokenizer.facts(), "share_rows": True}
+    processor = processor_of("clip", facts, seq_length=10)
+    (shared,) = stream_of(store, processor, seq_length=10).once()
+    plain = processor_of("clip", tokenizer.facts(), seq_length=10)
+    (alone,) = stream_of(store, plain, seq_length=10).once()
+    assert shared["src.0.ids"].shape[0] == 3 and alone["src.0.ids"].shape[0] == 4
+    assert shared["src.0.length"].tolist() == alone["src.0.length"].tolist() == [6, 4, 9, 4]
+    assert shared["src.0.document"][0].tolist() == [0] * 6 + [1] * 4
+    assert torch.equal(shared["src.1.image"], alone["src.1.image"])
+    stream = {**TINY, "encoder": "transformer"}
+    config = {
+        "embedding": "dual",
+        "encoder": "dual",
+        "stream_0": {**stream, "embedding": ["word", "pos"], "mask": "causal"},
+        "stream_1": {**stream, "embedding": ["patch", "pos"]},
+        "target": "clr",
+        "pooling": "last",
+        "pooling_1": "first",
+        **SIZE,
+    }
+    model = model_of(config, vocab_size=tokenizer.vocab_size)
+    with torch.no_grad():
+        one, other = (model(batch)["clr"].loss_sum for batch in (shared, alone))
+    torch.testing.assert_close(one, other)

@@ -390,7 +390,8 @@ def _stream(
 ) -> Stream:
     if recipe.processor is None:
         raise ConfigError(["data_processor: the configuration names none; choose one."])
-    processor = recipe.processor.build(facts)
+    packs = batch_tokens is None and packing != "off" and model.packable
+    processor = recipe.processor.build({**facts, "share_rows": packs})
     if batch_tokens is not None:
         return BucketStream(
             store,
@@ -405,7 +406,7 @@ def _stream(
         processor,
         batch_size=settings.batch_size,
         seq_length=processor.seq_length,
-        packing=packing if model.packable and processor.packable else "off",
+        packing=packing if packs and processor.packable else "off",
         seed=settings.seed,
         rank=processes.rank,
         world=processes.world,

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from uer.cli.finetune import build_processor
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.data.media.collect import Collection
@@ -78,7 +80,10 @@ def read_rows(
         media += [Medium(rows.root, one) for one in piece.media["image"]]
         texts += piece.texts
         for name, values in piece.columns.items():
-            columns.setdefault(name, []).extend(map(int, values))
+            table = np.asarray(values)
+            if table.ndim != 1:
+                raise DataError(f"the {name}s are shares of classes; give each image one.", path)
+            columns.setdefault(name, []).extend(table.tolist())
     if not media:
         raise DataError(f"there is no row that can be used. {report.line()}", path)
     return media, texts, columns, rows.classes

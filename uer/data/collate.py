@@ -47,7 +47,8 @@ def collate(
 ) -> Batch:
     """Make a batch.
 
-    Every side has the same rows, so documents that belong together carry the same number.
+    Every side has the same documents in the same order, so those that belong together carry the
+    same number.
 
     Args:
         prepared: the instances, row after row.
@@ -63,7 +64,10 @@ def collate(
     places = {}
     for side, ragged in prepared.sides.items():
         pad = tgt_pad_id if tgt_pad_id is not None and side.startswith("tgt") else pad_id
-        places[side], own = _side(ragged, rows, rows.widths.get(side), pad)
+        lying = rows
+        if side in prepared.counts:
+            lying = Rows(prepared.counts[side], {}, "documents")
+        places[side], own = _side(ragged, lying, lying.widths.get(side), pad)
         fields |= {f"{side}.{name}": value for name, value in own.items()}
     for name, values in prepared.arrays.items():
         fields |= {key: value for key, value in _array(name, values).items() if key not in fields}

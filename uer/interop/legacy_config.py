@@ -14,10 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from uer.components import embeddings
-from uer.errors import ConfigError
-from uer.processors.base import processors
-
 Dialect = Literal["published", "legacy"]
 
 STREAMS = ("stream_0", "stream_1")
@@ -49,12 +45,6 @@ _DROPPED = {
 }
 _DROPPED_IN_STREAMS = {"vocab_size": "the tokenizer knows how many tokens there are"}
 
-# Parts of theirs that read images or sound.
-_SENSES = {
-    "embedding": (embeddings, ("patch", "word_patch", "masked_patch", "speech")),
-    "data_processor": (processors, ("vit", "vilt", "clip", "s2t", "beit", "dalle")),
-}
-
 # Embeddings that read images; the map of their patches has no bias there.
 _PATCHES = {"patch", "word_patch", "masked_patch"}
 # Their data processors that read images, and our name of what they call crop.
@@ -78,9 +68,6 @@ def translate(
 
     Returns:
         The configuration, and one sentence for every key that was dropped.
-
-    Raises:
-        ConfigError: it reads images or sound with parts that are not there.
     """
     notes: list[str] = []
     ours = _renamed(config, _DROPPED, notes)
@@ -90,7 +77,6 @@ def translate(
     notes += _codes_of_images(ours, config.get("image_tokenizer"))
     notes += _codes_to_predict(ours, config.get("image_tokenizer"))
     notes += _tokens_of_images(ours) + _pieces_in_bert(ours) + _spans_of_processors(ours)
-    _require_known(ours)
     _hoist_pooling(ours)
     if theirs or dialect == "legacy":
         _spell_out(ours, notes)
@@ -196,20 +182,6 @@ def _spans_of_processors(config: dict[str, Any]) -> list[str]:
         "mean_span_length."
         for key in unread
     ]
-
-
-def _require_known(config: Mapping[str, Any]) -> None:
-    """Say in one sentence that a modality is missing, instead of listing all of its keys."""
-    problems = []
-    for section in (config, *(_streams(config))):
-        for key, (registry, names) in _SENSES.items():
-            for name in _names(section.get(key)):
-                if name in names and name not in registry.names():
-                    problems.append(
-                        f"{key}: '{name}' reads images or sound, which is not supported yet."
-                    )
-    if problems:
-        raise ConfigError(problems)
 
 
 def _hoist_pooling(config: dict[str, Any]) -> None:

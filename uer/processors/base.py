@@ -89,6 +89,8 @@ class Prepared:
             Those are padded with zeros, and where nobody else says it, ``<side>.length`` becomes
             how long each is. Instances with arrays have rows of their own.
         patch_labels: by target: labels at patches or frames.
+        counts: by side: [rows] how many instances share each of its rows without seeing each other,
+            in order; of a side that is not there the stream decides.
     """
 
     sides: dict[str, Ragged]
@@ -96,6 +98,7 @@ class Prepared:
     row_labels: dict[str, NDArray[Any]] = field(default_factory=dict)
     arrays: dict[str, Rows] = field(default_factory=dict)
     patch_labels: dict[str, PatchLabels] = field(default_factory=dict)
+    counts: dict[str, Ints] = field(default_factory=dict)
 
     @staticmethod
     def join(parts: Sequence[Prepared]) -> Prepared:
@@ -124,6 +127,7 @@ class Prepared:
                 name: PatchLabels.join([part.patch_labels[name] for part in parts])
                 for name in head.patch_labels
             },
+            {name: np.concatenate([part.counts[name] for part in parts]) for name in head.counts},
         )
 
 

@@ -42,8 +42,10 @@ class Clip(MediaProcessor):
         sep_id: Given[int | None] = None,
         bos_id: Given[int | None] = None,
         eos_id: Given[int | None] = None,
+        share_rows: Given[bool] = False,
     ) -> None:
         self.seq_length, self.images, self.pad_id = seq_length, images, pad_id
+        self.share_rows = share_rows
         self.patches = (images.height // patch_size) * (images.width // patch_size)
         if not self.patches:
             raise ConfigError(
@@ -87,7 +89,9 @@ class Clip(MediaProcessor):
         """The two streams; they need no labels, as what stands in one row belongs together."""
         patches = np.full(len(decoded.which), self.patches)
         arrays = {**decoded.arrays, "src.1.length": patches}
-        return Prepared({"src.0": self.text(gathered["src"])}, arrays=arrays)
+        text = self.text(gathered["src"])
+        counts = {"src.0": next_fit(text.lengths(), self.seq_length)} if self.share_rows else {}
+        return Prepared({"src.0": text}, arrays=arrays, counts=counts)
 
     def text(self, written: Ragged) -> Ragged:
         """What the text tower reads of n texts between their marks."""
@@ -97,3 +101,16 @@ class Clip(MediaProcessor):
         """[N] tokens and patches."""
         found = super().lengths(instances)["src"]
         return {"src.0": found, "src.1": np.full_like(found, self.patches)}
+
+
+def next_fit(lengths: Ints, width: int) -> Ints:
+    """How many texts stand in each row of at most ``width`` tokens; their order stays."""
+    counts: list[int] = []
+    room = 0
+    for length in lengths.tolist():
+        if length > room:
+            counts.append(0)
+            room = width
+        counts[-1] += 1
+        room -= length
+    return np.array(counts, np.int64)

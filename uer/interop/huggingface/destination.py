@@ -143,7 +143,7 @@ def _as_family(family: Family, values: Config, weights: Tensors, targets: list[s
         "model_type": family.model_type,
         **theirs,
     }
-    if sizes:
+    if sizes and "vocab_size" not in config:
         family.place(config, {"vocab_size": sizes[0]})
     if "cls" in targets:
         classes = _facts(weights)["labels_num"]
