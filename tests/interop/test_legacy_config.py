@@ -15,7 +15,7 @@ FAMILIES = (
     *("rnn", "sbert", "t5", "t5-v1_1", "transformer", "xlm-roberta", "beit", "vilt", "vit"),
     *("dall-e", "talk2face"),
 )
-SENSES = ("clip", "s2t")
+SENSES = ("clip",)
 FILES = sorted(file for name in FAMILIES for file in (CONFIGS / name).glob("*.json"))
 
 needs_files = pytest.mark.skipif(
