@@ -197,7 +197,8 @@ def test_another_row_with_the_same_picture_is_no_wrong_image(captions):
 def test_a_share_of_wrong_images_that_is_none_is_refused(captions):
     with pytest.raises(ConfigError, match=r"wrong_image_rate: 1.5 is not in \[0, 1\]"):
         vilt(wrong_image_rate=1.5)
-    (captions / "pairs.tsv").write_text("a dog\t0.png\n")
-    store, tokenizer = stored(captions)
+    _, tokenizer = stored(captions)
+    media = {"image": MediaColumn.of(captions, [Reference("0.png")])}
+    store = Store.in_memory(tokenizer, [["a dog"]], media=media)
     with pytest.raises(DataError, match="the data hold one"):
         vilt(tokenizer.facts()).index(store, Draw(0, 0))
