@@ -95,7 +95,8 @@ def test_a_probe_and_its_predictions(folder, trained, caplog):
     model = folder.parent / "probe"
     table = folder / "rows.tsv"
     call(
-        *("finetune", "image_classifier", "--pretrained_model_path", trained, "--freeze"),
+        *("finetune", "image_classifier", "--pretrained_model_path", trained),
+        *("--freeze", "embedding", "encoder"),
         *("--train_path", table, "--dev_path", table, "--test_path", table, "--epochs_num", 10),
         *("--output_model_path", model, *TRAINING),
     )

@@ -242,7 +242,7 @@ def test_once_covers_all_rows_with_equally_many_batches_on_every_rank(make, worl
     assert len({len(batches) for batches in ranks}) == 1
     found, numbers = [], []
     for step in zip(*ranks, strict=True):
-        for batch, which in step:
+        for batch, which, _ in step:
             numbers += which.tolist()
             if len(which):
                 found += documents(batch)
@@ -257,7 +257,7 @@ def test_once_covers_all_rows_with_equally_many_batches_on_every_rank(make, worl
 
 def test_numbers_put_predictions_into_input_order():
     result = np.full(41, -1)
-    for batch, numbers in buckets(batch_tokens=30).numbered():
+    for batch, numbers, _ in buckets(batch_tokens=30).numbered():
         result[numbers] = batch["labels.cls.value"].numpy()
     assert result.tolist() == list(range(41))
 

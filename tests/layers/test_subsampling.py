@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uer.errors import ConfigError, DataError
+from uer.frames import frames_after, shortest
 from uer.layers.subsampling import (
     checked_convolutions,
-    frames_after,
     require_length,
-    shortest,
     validity_of,
 )
 

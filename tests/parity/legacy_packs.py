@@ -19,7 +19,8 @@ def built(config, state):
     ours.pop("labels_num", None)
     planner = Planner(ours)
     plan = planner.section(Model)
-    of_data = ("data_processor", "max_audio_frames", "audio_preprocess", "specaugment")
+    of_data = ("data_processor", "image_preprocess", "audio_preprocess")
+    of_data += ("max_audio_frames", "specaugment")
     planner.finish(also_known=of_data)
     rows = {key: value.shape[0] for key, value in state.items() if value.dim()}
     tables = (".word.embed", ".language_embedding.embed")

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 from fake_store import make_processor, pair_store, prepare_all, random_store, store_of
 
+from uer.data.formats import FORMATS
 from uer.data.randomness import Draw
 from uer.data.stream import TextStream
 from uer.errors import ConfigError
-from uer.processors._media import MediaProcessor
 from uer.processors.base import Prepared, processors
 
 STORE = random_store(20)
 NAMES = tuple(processors.names())
-OF_TEXT = [name for name in NAMES if not issubclass(processors.get(name), MediaProcessor)]
+OF_TEXT = [name for name in NAMES if not FORMATS[processors.get(name).corpus].fields]
 every = pytest.mark.parametrize("name", OF_TEXT)
 any_kind = pytest.mark.parametrize("name", NAMES)
 

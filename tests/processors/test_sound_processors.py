@@ -8,7 +8,7 @@ from sound_corpora import RATE, batches, read_all, sound_store, stored, tones
 
 from uer.data.media.fbank import Fbank, normalized
 from uer.errors import ConfigError, DataError
-from uer.layers.subsampling import frames_after
+from uer.frames import frames_after
 
 FACTS = {"pad_id": 0, "sep_id": 1, "eos_id": 1, "labels_num": 2}
 SMALL = {"sampling_rate": RATE, "audio_feature_size": 20}

@@ -11,10 +11,11 @@ from torch.nn import functional as F
 from uer.batch import Batch
 from uer.components import Embedding
 from uer.errors import ConfigError
+from uer.frames import frames_after
 from uer.glossary import AudioFeatureSize, EmbSize, SpectrogramPatch
 from uer.layers.linear import INITIAL_STD, Linear
 from uer.layers.masked import MaskVector
-from uer.layers.subsampling import frames_after, require_length, validity_of
+from uer.layers.subsampling import require_length, validity_of
 from uer.states import States
 
 

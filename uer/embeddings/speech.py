@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from uer.batch import Batch
 from uer.components import Embedding
 from uer.errors import ConfigError
+from uer.frames import frames_after, shortest
 from uer.glossary import (
     AudioFeatureSize,
     ConvChannels,
@@ -20,14 +21,7 @@ from uer.glossary import (
     ScaleEmbedding,
 )
 from uer.layers.base import Norm
-from uer.layers.subsampling import (
-    Convolution,
-    checked_convolutions,
-    frames_after,
-    require_length,
-    shortest,
-    validity_of,
-)
+from uer.layers.subsampling import Convolution, checked_convolutions, require_length, validity_of
 from uer.signature import Factory
 from uer.states import States
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from uer.batch import Batch
 from uer.components import Embedding
 from uer.errors import DataError
+from uer.frames import frames_after, shortest
 from uer.glossary import ConvChannels, ConvKernelSizes, ConvStrides, EmbSize
 from uer.layers.base import Norm
 from uer.layers.dropout import Dropout
@@ -21,9 +22,7 @@ from uer.layers.subsampling import (
     Convolution,
     FrameNorm,
     checked_convolutions,
-    frames_after,
     require_length,
-    shortest,
     validity_of,
 )
 from uer.signature import Factory, default

@@ -48,7 +48,7 @@ _DROPPED_IN_STREAMS = {"vocab_size": "the tokenizer knows how many tokens there 
 # Embeddings that read images; the map of their patches has no bias there.
 _PATCHES = {"patch", "word_patch", "masked_patch"}
 # Their data processors that read images, and our name of what they call crop.
-_OF_IMAGES = ("vit", "vilt", "clip", "beit", "dalle")
+_OF_IMAGES = ("vit", "vilt", "clip", "beit")  # dalle reads codes
 _CROP = "random_resized_crop"
 
 # Their norm where it is built without asking the configuration.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from uer.data.instances import Ints
 from uer.data.randomness import Draw
 from uer.embeddings.wave import STRIDES
-from uer.layers.subsampling import frames_after, shortest
+from uer.frames import frames_after, shortest
 from uer.maskings.base import require
 
 KERNEL_SIZES = (10, 3, 3, 3, 3, 2, 2)

@@ -35,7 +35,7 @@ def test_families(theirs):
     [
         ("position_embedding_type", "relative_key"),
         ("is_decoder", True),
-        ("hidden_act", "quick_gelu"),
+        ("hidden_act", "laplace"),
     ],
 )
 def test_options_that_are_not_there(theirs, key, value):
