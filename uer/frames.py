@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+# The convolutions of wav2vec 2.0.
+KERNEL_SIZES = (10, 3, 3, 3, 3, 2, 2)
+STRIDES = (5, 2, 2, 2, 2, 2, 2)
+
 
 def frames_after(
     lengths: Any, kernel_sizes: Sequence[int], strides: Sequence[int], padding: bool

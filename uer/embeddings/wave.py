@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from uer.batch import Batch
 from uer.components import Embedding
 from uer.errors import DataError
-from uer.frames import frames_after, shortest
+from uer.frames import STRIDES, frames_after, shortest
 from uer.glossary import ConvChannels, ConvKernelSizes, ConvStrides, EmbSize
 from uer.layers.base import Norm
 from uer.layers.dropout import Dropout
@@ -27,8 +27,6 @@ from uer.layers.subsampling import (
 )
 from uer.signature import Factory, default
 from uer.states import States
-
-STRIDES = (5, 2, 2, 2, 2, 2, 2)
 
 
 class WaveEmbedding(Embedding):

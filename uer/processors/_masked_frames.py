@@ -10,11 +10,8 @@ from numpy.typing import NDArray
 
 from uer.data.instances import Ints
 from uer.data.randomness import Draw
-from uer.embeddings.wave import STRIDES
-from uer.frames import frames_after, shortest
+from uer.frames import STRIDES, frames_after, shortest
 from uer.maskings.base import require
-
-KERNEL_SIZES = (10, 3, 3, 3, 3, 2, 2)
 
 MaskProb = Annotated[
     float, "share of the frames in masked stretches; those that stand in several count often"

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from uer.data.instances import Instances, Ints, Ragged, TokenStore
 from uer.data.randomness import Draw
 from uer.errors import DataError
+from uer.frames import KERNEL_SIZES
 from uer.glossary import ConvKernelSizes, ConvStrides
-from uer.processors._masked_frames import KERNEL_SIZES, FrontEnd, MaskLength, MaskProb, Spans
+from uer.processors._masked_frames import FrontEnd, MaskLength, MaskProb, Spans
 from uer.processors._media import Decoded
 from uer.processors._sound import FIRST, Crop, SoundProcessor, with_fields
 from uer.processors.base import PatchLabels, Prepared

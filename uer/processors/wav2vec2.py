@@ -10,8 +10,9 @@ import numpy as np
 from uer.data.instances import Instances, Ints, Ragged
 from uer.data.randomness import Draw
 from uer.errors import ConfigError
+from uer.frames import KERNEL_SIZES
 from uer.glossary import ConvKernelSizes, ConvStrides
-from uer.processors._masked_frames import KERNEL_SIZES, FrontEnd, MaskLength, MaskProb, Spans
+from uer.processors._masked_frames import FrontEnd, MaskLength, MaskProb, Spans
 from uer.processors._media import Decoded
 from uer.processors._sound import Crop, SoundProcessor
 from uer.processors.base import PatchLabels, Prepared
