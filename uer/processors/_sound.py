@@ -80,7 +80,7 @@ class SoundProcessor(MediaProcessor):
         """See `Processor.left_out`: what is too long or too short."""
         sizes, column = self.sizes(store), store.media["sound"]
         wrong = np.setdiff1d(np.arange(len(store)), self.admitted(store)).tolist()
-        return [Unread(column[number].name, *self._why(sizes[number])) for number in wrong]
+        return [Unread(column[number].name, *self._why(int(sizes[number]))) for number in wrong]
 
     def _why(self, size: int) -> tuple[str, str]:
         """Reason and detail of what is not admitted."""
