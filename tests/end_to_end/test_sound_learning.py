@@ -112,4 +112,4 @@ def test_the_objective_learns(tmp_path, name):
     control = store_of(name, tmp_path / "noise", noise=True) if unlabelled else store
     learnt = last_loss(name, store, shuffle=False)
     unlearnable = last_loss(name, control, shuffle=not unlabelled)
-    assert learnt < 0.8 * unlearnable, (learnt, unlearnable)
+    assert learnt < 0.85 * unlearnable, (learnt, unlearnable)
