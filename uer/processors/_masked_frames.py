@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uer.data.instances import Ints
 from uer.data.randomness import Draw
 from uer.frames import STRIDES, frames_after, shortest
 from uer.maskings.base import require
@@ -42,8 +41,8 @@ class FrontEnd:
         """Samples from frame to frame."""
         return int(np.prod(self._sizes[1]))
 
-    def frames(self, samples: Ints) -> Ints:
-        """[n] frames of so many samples."""
+    def frames(self, samples: Any) -> Any:
+        """Frames of so many samples: a number, or [n]."""
         return frames_after(samples, *self._sizes, False)
 
     def samples(self, frames: int) -> int:
