@@ -130,6 +130,11 @@ class Bar:
         """One more update is done."""
         self._bar.update()
 
+    def back(self, step: int) -> None:
+        """Only so many updates are done."""
+        self._bar.n = step
+        self._bar.refresh()
+
     def close(self) -> None:
         """Take the bar away."""
         self._bar.close()

@@ -48,6 +48,9 @@ class Settings:
     max_skipped_updates: Annotated[
         int, "stop after this many updates in a row whose gradients are not finite"
     ] = 10
+    rewind: Annotated[
+        int, "times to go back to a checkpoint then, and on behind these updates' data"
+    ] = 0
     spike_factor: Annotated[
         float, "warn of gradients whose norm is this many times the usual; 0: never"
     ] = 10.0
@@ -92,7 +95,7 @@ class Settings:
         at_least_one = {name: (getattr(self, name) >= 1, "must be at least 1") for name in counts}
         not_negative = {
             name: (getattr(self, name) >= 0, "must not be negative")
-            for name in ("keep_checkpoints", "eval_steps")
+            for name in ("keep_checkpoints", "eval_steps", "rewind")
         }
         return {
             **at_least_one,

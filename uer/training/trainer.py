@@ -26,7 +26,9 @@ from uer.training.guards import (
     Interruption,
     NonFiniteGuard,
     Positions,
+    Skipped,
     SpikeGuard,
+    TooManySkippedError,
     memory_explained,
 )
 from uer.training.machine import (
@@ -39,6 +41,7 @@ from uer.training.machine import (
 )
 from uer.training.progress import Bar, Console, Meter, Writer
 from uer.training.rates import make_optimizer
+from uer.training.rewinding import note_instances, require_rewinding, step_to_go_back_to
 from uer.training.saver import Saver
 from uer.training.settings import Settings
 from uer.training.state import Contents, Progress, TrainerState
@@ -60,6 +63,10 @@ class Stream(Protocol):
 
     def seek(self, position: dict[str, int]) -> None:
         """Go to where `position` was."""
+        ...
+
+    def instances(self, position: dict[str, int]) -> dict[int, list[int]]:
+        """Numbers of the instances of this process's batch at a position, by epoch."""
         ...
 
 
@@ -103,7 +110,7 @@ class Trainer:
         self.optimizer, self.schedule, self.engine = optimizer, schedule, engine
         self.evaluation = evaluation
         self.writers = (Console(settings.total_steps), *writers)
-        self.meter = meter or Meter()
+        self.meter, self.numbered = meter or Meter(), numbered
         self.saver = Saver(
             settings.output_model_path,
             contents,
@@ -147,7 +154,7 @@ class Trainer:
             bar = Bar(self.settings.total_steps, self.progress.step, shown=self.engine.is_main)
             try:
                 with Interruption() as interruption, memory_explained(lambda: self.progress.step):
-                    self._loop(interruption, bar, ends)
+                    self._train(interruption, bar, ends)
                     self.saver.finish(self.engine.processes)
             except Exception:
                 self.saver.close()
@@ -170,6 +177,7 @@ class Trainer:
             self.progress = state.progress
             logger.info("%s has done all %d updates", resume, state.progress.step)
             return False
+        require_rewinding(self.engine, settings.rewind, numbered=self.numbered)
         processes.on_main(lambda: self.saver.require_writable(settings.total_steps))
         if state is not None and resume is not None:
             _load(module, resume, state, settings)
@@ -211,12 +219,59 @@ class Trainer:
         self.window.load_state(window if self.engine.is_main else others)
         self.guard.skipped = state.progress.skipped
         self.guard.in_a_row = state.progress.skipped_in_a_row
+        self.guard.last = [Skipped(*one) for one in state.progress.last_skipped]
         rank = self.engine.processes.rank
         own = state_of_rank(state.rng, rank)
         if own is None:  # there were fewer processes
             seed_everything(seed_of_rank(self.settings.seed + self.progress.step, rank))
         else:
             set_random_state(own)
+
+    def _train(self, interruption: Interruption, bar: Bar, ends: float) -> None:
+        """To the end, with a new beginning at a checkpoint where too many updates are skipped."""
+        while True:
+            try:
+                return self._loop(interruption, bar, ends)
+            except TooManySkippedError as error:
+                self._rewind(error)
+                bar.back(self.progress.step)
+
+    def _rewind(self, error: TooManySkippedError) -> None:
+        """Go back to a checkpoint, and on behind the data of the skipped updates. Together.
+
+        Raises:
+            UserError: there is no checkpoint, or the run went back often enough.
+        """
+        processes, settings, last = self.engine.processes, self.settings, self.progress
+        note = self.saver.note(error.updates[-1].step, last.rewound)
+        said = note_instances(note, error.updates, self.stream.instances, processes)
+        if last.rewound >= settings.rewind:
+            raise UserError(f"{error} {said}") from error
+        self.saver.finish(processes)
+        step = step_to_go_back_to(last.saved, error.updates[0].step)
+        if step is None:
+            raise UserError(f"{error} {said} There is no checkpoint to go back to.") from error
+        folder = self.saver.place(step)
+        state = load_trainer_state(folder)
+        assert isinstance(self.model, nn.Module), "a model is an nn.Module"
+        load_weights(self.model, folder)
+        skipped = self.guard.skipped
+        self._restore(state)
+        self.guard = NonFiniteGuard(settings.max_skipped_updates, skipped)
+        self.spikes = SpikeGuard(settings.spike_factor)
+        self.stream.seek(error.behind)
+        progress = self.progress
+        progress.position, progress.rewound = error.behind, last.rewound + 1
+        self._measured, self._saved_at = None, -1
+        logger.warning(
+            "%d updates in a row were skipped: the run goes back to %s, and on with the data "
+            "behind them (%d of %d times). %s",
+            len(error.updates),
+            folder,
+            progress.rewound,
+            settings.rewind,
+            said,
+        )
 
     def _loop(self, interruption: Interruption, bar: Bar, ends: float) -> None:
         settings, progress = self.settings, self.progress
@@ -265,7 +320,7 @@ class Trainer:
         progress.position = self.stream.position()
         total = self.settings.total_steps
         self.engine.edit(lambda: self.model.on_update(progress.step, total))
-        self.guard.watch(progress.step, report.skipped, positions)
+        self.guard.watch(progress.step, report.skipped, positions, progress.position)
         self.spikes.watch(progress.step, report.grad_norm, positions)
 
     def _tell_start(self, scored: Sequence[Scored]) -> None:
@@ -347,6 +402,7 @@ class Trainer:
         progress = self.progress
         progress.window = self.window.state(self.engine)
         progress.skipped, progress.skipped_in_a_row = self.guard.skipped, self.guard.in_a_row
+        progress.last_skipped = [(one.step, one.positions) for one in self.guard.last]
         return TrainerState(
             progress=progress,
             settings=asdict(self.settings),
