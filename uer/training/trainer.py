@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
@@ -188,6 +189,8 @@ class Trainer:
         self.engine.model.train()
         if settings.ema_decay:
             self.average = WeightAverage(module, settings.ema_decay)
+            if self.evaluation is not None:
+                logger.info("evaluations are of the running mean of the weights (ema_decay)")
         if processes.rank:  # the weights were drawn alike; what comes now is each process's own
             seed_everything(seed_of_rank(settings.seed, processes.rank))
         if not self.model.additive and self.settings.accumulation_steps > 1:
@@ -367,7 +370,8 @@ class Trainer:
         """The deciding figure of the present model; measured once per step."""
         step = self.progress.step
         if self._measured is None or self._measured[0] != step:
-            with self.meter.paused():
+            averaged = nullcontext() if self.average is None else self.average.in_place()
+            with self.meter.paused(), averaged:
                 figures = evaluate(self.engine, self.model, evaluation.data)
             self._measured = step, evaluation.value(figures)
             self._write({f"eval/{name}": figure for name, figure in figures.items()})
