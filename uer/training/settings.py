@@ -58,6 +58,9 @@ class Settings:
     precision: Annotated[
         Precision, "arithmetic of the forward pass; auto: what the device does well"
     ] = "auto"
+    tf32: Annotated[
+        bool, "on a GPU, products of fp32 numbers are of numbers rounded to 10 bits (TF32)"
+    ] = False
     checkpoint_activations: Annotated[
         bool, "keep only the inputs of layers for the backward pass, which computes the rest again"
     ] = False

@@ -32,6 +32,7 @@ from uer.training.guards import (
     TooManySkippedError,
     memory_explained,
 )
+from uer.training.half import require_range
 from uer.training.machine import (
     name_by_rank,
     random_state,
@@ -178,6 +179,7 @@ class Trainer:
             self.progress = state.progress
             logger.info("%s has done all %d updates", resume, state.progress.step)
             return False
+        require_range(module, self.engine.precision)
         require_rewinding(self.engine, settings.rewind, numbered=self.numbered)
         processes.on_main(lambda: self.saver.require_writable(settings.total_steps))
         if state is not None and resume is not None:
