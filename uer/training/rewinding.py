@@ -30,7 +30,7 @@ def require_rewinding(engine: Engine, times: int, *, numbered: bool) -> None:
     """
     if times and not numbered:
         raise ConfigError([f"--rewind {times}: only pre-training keeps checkpoints to go back to."])
-    if times and not engine.reloads:
+    if times and not engine.plain:
         raise ConfigError(
             [
                 f"--rewind {times}: goes with --engine single or ddp, in which each process has "

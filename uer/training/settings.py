@@ -61,6 +61,7 @@ class Settings:
     tf32: Annotated[
         bool, "on a GPU, products of fp32 numbers are of numbers rounded to 10 bits (TF32)"
     ] = False
+    compile: Annotated[bool, "compile layers with torch.compile, for rows of one shape"] = False
     checkpoint_activations: Annotated[
         bool, "keep only the inputs of layers for the backward pass, which computes the rest again"
     ] = False

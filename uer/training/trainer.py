@@ -21,6 +21,7 @@ from uer.schedules.base import Schedule
 from uer.training.average import WeightAverage
 from uer.training.blocks import recompute
 from uer.training.checkpoint import load_trainer_state, load_weights
+from uer.training.compiling import compile_layers, require_compiling
 from uer.training.engine import Engine, Trainable
 from uer.training.evaluation import Evaluation, Window, evaluate
 from uer.training.guards import (
@@ -185,6 +186,10 @@ class Trainer:
         if state is not None and resume is not None:
             _load(module, resume, state, settings)
         self.model.on_start()
+        if settings.compile:
+            recomputed = settings.checkpoint_activations
+            require_compiling(self.engine, checkpoint_activations=recomputed)
+            logger.info("%d layers are compiled", compile_layers(module))
         if settings.checkpoint_activations:
             logger.info("activations of %d layers are computed twice", recompute(module))
         self.engine.prepare(module, lambda: make_optimizer(self.optimizer, self.model, settings))

@@ -31,7 +31,7 @@ class FullyShardedDataParallel(SingleDevice):
     """
 
     distributed = True
-    reloads = False
+    plain = False
 
     def prepare(self, model: nn.Module, make: Callable[[], torch.optim.Optimizer]) -> None:
         """See `Engine.prepare`."""
