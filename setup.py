@@ -26,6 +26,7 @@ EXTRAS = {
     "tasks": ["scikit-learn>=1.4", "seqeval", "sacrebleu", "jiwer", "pytorch-crf"],
     "export": ["onnx", "onnxruntime"],
     "log": ["tensorboard"],
+    "wandb": ["wandb"],
     "test": TEST,
     "dev": [
         *TEST,

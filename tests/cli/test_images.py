@@ -1,6 +1,7 @@
 """Images from the command line: preprocessing, pre-training, a task, inference, inspection."""
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,17 @@ def test_inspect_shows_images(folder, capsys):
     call("inspect", folder / "config.yaml", "--batch_size", 2)
     text = capsys.readouterr().out
     assert "2 rows of 3 x 16 x 16, 8 real tokens" in text
+
+
+@pytest.mark.parametrize("module", ["PIL", "torchvision.transforms.v2"])
+def test_without_the_extra_the_command_names_it(folder, trained, monkeypatch, capsys, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    words = ["--dataset_path", folder.parent / "data", "--config_path", folder / "config.yaml"]
+    words += ["--output_model_path", folder.parent / "none", "--total_steps", 1, *TRAINING]
+    assert run("pretrain", [str(word) for word in words], "pretrain") == 2
+    assert capsys.readouterr().err.endswith(
+        "images need the extra 'vision': pip install 'uer[vision]'.\n"
+    )
 
 
 def test_paths_out_of_the_folder_are_refused(folder, capsys):

@@ -262,6 +262,21 @@ def test_numbers_put_predictions_into_input_order():
     assert result.tolist() == list(range(41))
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_instances_at_a_position_are_those_of_its_batch(rank):
+    stream, twin = (buckets(rank=rank, world=2) for _ in range(2))
+    for _ in range(14):  # more than two epochs
+        position, epoch = stream.position(), stream.position()["epoch"]
+        batch = stream.next()
+        found = twin.instances(position)
+        assert found.keys() <= {epoch, epoch + 1}
+        assert [n for numbers in found.values() for n in numbers] == batch[
+            "labels.cls.value"
+        ].tolist()
+        assert stream.instances(position) == found
+        assert same(batch, twin.next())  # it stands where it stood
+
+
 def test_buckets_hold_rows_of_similar_length_within_the_budget():
     wasted = total = 0
     for batch in buckets(batch_tokens=48).once():

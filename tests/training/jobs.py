@@ -48,6 +48,10 @@ class Rows:
     def position(self):
         return {"row": self.place}
 
+    def instances(self, position):
+        start = position["row"] + self.rank * self.share
+        return {0: list(range(start, start + self.share))}
+
     def seek(self, position):
         self.place = position["row"]
 
@@ -66,6 +70,17 @@ class Dying(FakeModel):
     def on_update(self, step, total):
         if step == 3 and os.environ.get("RANK") == "1":
             os._exit(9)
+
+
+class Poisoned(FakeModel):
+    """Its loss is not finite where rows 64 to 79 are among the batch: those of updates 9 and 10."""
+
+    def forward(self, batch):
+        scores, first = super().forward(batch), rows_to_batch(list(range(64, 80)))["src.ids"]
+        poison = (batch["src.ids"][:, None] == first).all(-1).any()
+        tok, factor = scores["tok"], torch.where(poison, float("nan"), 1.0)
+        scores["tok"] = tok._replace(loss_sum=tok.loss_sum * factor)
+        return scores
 
 
 def fill_the_disk():
@@ -98,17 +113,20 @@ def trainer_of(job, processes, model=None):
     settings = Settings(
         output_model_path=str(Path(job["folder"]) / "out"),
         total_steps=20,
-        save_checkpoint_steps=10,
+        save_checkpoint_steps=job.get("save", 10),
         report_steps=job.get("report", 5),
         learning_rate=1e-2,
         accumulation_steps=accumulation,
         ema_decay=job.get("ema", 0.0),
         async_save=job.get("async", True),
+        max_skipped_updates=job.get("limit", 10),
+        rewind=job.get("rewind", 0),
         precision=job.get("precision", "fp32"),
         device="cpu",
     )
     seed_everything(7)
-    kind = Dying if job.get("dies") else FakeModel
+    kinds = {"dies": Dying, "poisoned": Poisoned}
+    kind = next((kinds[name] for name in kinds if job.get(name)), FakeModel)
     return Trainer(
         model or kind(job.get("dropout", 0.0)),
         Rows(processes, ROWS // processes.world // accumulation, job.get("wait", 0.0)),

@@ -2,11 +2,14 @@ import shutil
 
 import pytest
 import torch
-from training_fakes import FakeModel, make_trainer, same_weights
+from training_fakes import FakeEvaluationData, FakeModel, Memory, make_trainer, same_weights
 
 from uer.errors import ConfigError
+from uer.optimizers.adamw import AdamW
 from uer.training.average import WeightAverage
 from uer.training.checkpoint import load_trainer_state, load_weights
+from uer.training.engines.single import SingleDevice
+from uer.training.evaluation import Evaluation, evaluate
 from uer.training.lazy import lazy, whole
 
 GOOD, BAD = torch.tensor(0.0), torch.tensor(1.0)
@@ -48,6 +51,38 @@ def test_a_checkpoint_carries_an_average_that_can_stand_in_for_the_weights(tmp_p
     names = averaged.state_dict()
     assert all(torch.equal(names[name], mean) for name, mean in state.average.items())
     assert names.keys() == state.average.keys()
+
+
+def test_evaluations_are_of_the_average(tmp_path, caplog):
+    caplog.set_level("INFO")
+    memory = Memory()
+    options = {"total_steps": 6, "ema_decay": 0.9}
+    evaluation = Evaluation(data=FakeEvaluationData())
+    trainer = make_trainer(tmp_path / "a", evaluation=evaluation, writers=[memory], **options)
+    trainer.run()
+    assert "evaluations are of the running mean of the weights (ema_decay)" in caplog.messages
+    averaged = FakeModel(seed=9)
+    averaged.load_state_dict(load_trainer_state(tmp_path / "a" / "out-6").average)
+    engine = SingleDevice()
+    engine.prepare(averaged, lambda: AdamW().build(averaged.decay_groups(), 1e-3))
+    step, figures = memory.reports[-1]
+    expected = evaluate(engine, averaged, FakeEvaluationData())
+    assert (step, figures) == (6, {f"eval/{name}": value for name, value in expected.items()})
+    alone = make_trainer(tmp_path / "b", **options)  # evaluations leave the weights alone
+    alone.run()
+    assert same_weights(trainer.model, alone.model)
+
+
+def test_a_failed_evaluation_gives_the_weights_back():
+    model, before = FakeModel(), FakeModel()
+    average = WeightAverage(model, 0.9)
+    with torch.no_grad():
+        model.encoder[0].bias.add_(1.0)
+    with pytest.raises(RuntimeError, match="broken"), average.in_place():
+        assert same_weights(model, before)
+        raise RuntimeError("broken")
+    torch.testing.assert_close(model.encoder[0].bias, before.encoder[0].bias + 1, rtol=0, atol=0)
+    assert torch.equal(average.weights({})["encoder.0.bias"].gather(), before.encoder[0].bias)
 
 
 def test_without_it_there_is_no_file(tmp_path):

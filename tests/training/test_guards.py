@@ -5,16 +5,22 @@ import pytest
 import torch
 
 from uer.errors import UserError
-from uer.training.guards import Interruption, NonFiniteGuard, SpikeGuard, memory_explained
+from uer.training.guards import (
+    Interruption,
+    NonFiniteGuard,
+    SpikeGuard,
+    TooManySkippedError,
+    memory_explained,
+)
 
 GOOD, BAD = torch.tensor(0.0), torch.tensor(1.0)
 
 
 def test_a_bad_update_is_known_one_update_later():
     guard = NonFiniteGuard(limit=3)
-    guard.watch(1, BAD, [])
+    guard.watch(1, BAD, [], {})
     assert guard.skipped == 0
-    guard.watch(2, GOOD, [])
+    guard.watch(2, GOOD, [], {})
     assert (guard.skipped, guard.in_a_row) == (1, 1)
     guard.flush()
     guard.flush()
@@ -24,9 +30,13 @@ def test_a_bad_update_is_known_one_update_later():
 def test_the_limit_counts_updates_in_a_row():
     guard = NonFiniteGuard(limit=2)
     for step, skipped in enumerate((BAD, GOOD, BAD, GOOD, BAD, BAD), start=1):
-        guard.watch(step, skipped, [{"index": step}])
-    with pytest.raises(UserError, match=r"2 updates in a row up to update 6.*\{'index': 6\}"):
+        guard.watch(step, skipped, [{"index": step}], {"index": step + 1})
+    with pytest.raises(
+        TooManySkippedError, match=r"2 updates in a row up to update 6.*\{'index': 6\}"
+    ) as caught:
         guard.flush()
+    assert caught.value.updates == [(5, [{"index": 5}]), (6, [{"index": 6}])]
+    assert caught.value.behind == {"index": 7}
 
 
 def spikes_of(norms, factor=10.0):

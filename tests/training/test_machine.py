@@ -132,3 +132,19 @@ def test_a_seed_decides_everything():
     assert draw() == first
     seed_everything(6)
     assert draw() != first
+
+
+@pytest.mark.parametrize(("tf32", "matrices"), [(True, "high"), (False, "highest")])
+def test_tf32_is_a_switch_and_the_log_says_where_it_stands(monkeypatch, tf32, matrices):
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    monkeypatch.setattr(machine, "choose_device", lambda name: torch.device("cuda"))
+    try:
+        line = prepare("cuda", "fp32", tf32=tf32).line()
+        assert torch.get_float32_matmul_precision() == matrices
+        assert torch.backends.cudnn.allow_tf32 is tf32
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+    assert f"TF32 {'on' if tf32 else 'off'}" in line
+    monkeypatch.undo()
+    assert ("no TF32 on cpu" in prepare("cpu", "fp32", tf32=tf32).line()) == tf32

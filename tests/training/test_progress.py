@@ -1,12 +1,16 @@
 import json
 import logging
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from uer.cli.pretrain import writers
 from uer.errors import UserError
 from uer.training import progress
-from uer.training.progress import Bar, Console, JsonLines, Meter, TensorBoard
+from uer.training.processes import Processes
+from uer.training.progress import Bar, Console, JsonLines, Meter, TensorBoard, WeightsAndBiases
+from uer.training.settings import Settings
 
 
 def test_the_console_shows_figures_as_people_read_them(caplog):
@@ -54,6 +58,49 @@ def test_a_missing_tensorboard_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UserError, match=r"pip install 'uer\[log\]'"):
         TensorBoard(tmp_path)
+
+
+class Run:
+    """What is used of wandb, and what it was told."""
+
+    def __init__(self):
+        self.told, self.finished = [], False
+
+    def log(self, figures, step):
+        self.told.append((step, figures))
+
+    def finish(self):
+        self.finished = True
+
+
+def test_weights_and_biases_receives_settings_and_figures(monkeypatch):
+    run, begun = Run(), []
+
+    def init(**options):
+        begun.append(options)
+        return run
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
+    own = Settings(output_model_path="out", seed=3)
+    assert writers(None, None, "tests", own, Processes(rank=1, world=2)) == []
+    (writer,) = writers(None, None, "tests", own, Processes())
+    writer.write(3, {"mlm.loss": 2.0, "eval/loss": 1.0})
+    writer.close()
+    (options,) = begun
+    assert options["project"] == "tests" and options["config"]["seed"] == 3
+    assert run.told == [(3, {"mlm/loss": 2.0, "eval/loss": 1.0})] and run.finished
+
+
+def test_weights_and_biases_that_is_missing_or_fails_is_a_sentence(monkeypatch):
+    def init(**options):
+        raise RuntimeError("api_key not configured")
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
+    with pytest.raises(UserError, match=r"could not begin a run \(api_key .*`wandb login`"):
+        WeightsAndBiases("tests", {})
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UserError, match=r"--wandb_project needs .* pip install 'uer\[wandb\]'"):
+        WeightsAndBiases("tests", {})
 
 
 def test_the_bar_is_only_for_terminals(capsys):

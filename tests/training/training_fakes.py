@@ -106,12 +106,18 @@ class FakeStream:
     def next(self) -> Batch:
         if not self.rows:
             raise StopIteration
-        order = torch.randperm(self.rows, generator=torch.Generator().manual_seed(self.epoch))
-        rows = order[self.index : self.index + self.batch_size].tolist()
+        rows = self.rows_at(self.epoch, self.index)
         self.index += self.batch_size
         if self.index >= self.rows:
             self.epoch, self.index = self.epoch + 1, 0
         return self.made(rows)
+
+    def rows_at(self, epoch: int, index: int) -> list[int]:
+        order = torch.randperm(self.rows, generator=torch.Generator().manual_seed(epoch))
+        return order[index : index + self.batch_size].tolist()
+
+    def instances(self, position: dict[str, int]) -> dict[int, list[int]]:
+        return {position["epoch"]: self.rows_at(**position)}
 
     def made(self, rows: list[int]) -> Batch:
         return rows_to_batch(rows)

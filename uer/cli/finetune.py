@@ -68,6 +68,7 @@ def finetune(
     resume: Annotated[str | None, "the same as --resume_from_checkpoint"] = None,
     log_path: Annotated[str | None, "file for reports as JSON lines"] = None,
     tensorboard_path: Annotated[str | None, "folder for TensorBoard"] = None,
+    wandb_project: Annotated[str | None, "project on Weights & Biases to report to"] = None,
     plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
     settings: Annotated[dict[str, Any], Settings],
     launch: Annotated[dict[str, Any], Launch],
@@ -142,7 +143,7 @@ def finetune(
         engine=together.engine(chosen),
         contents=Contents(config=dump_yaml(described), save_tokenizer=made.save if made else None),
         evaluation=evaluation,
-        writers=writers(log_path, tensorboard_path, together.processes),
+        writers=writers(log_path, tensorboard_path, wandb_project, chosen, together.processes),
         numbered=False,
     ).run(found.folder, auto=found.auto)
     if test is not None and together.processes.is_main:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +44,7 @@ from uer.training.evaluation import Evaluation
 from uer.training.launch import Launch
 from uer.training.length import with_length
 from uer.training.processes import Processes
-from uer.training.progress import JsonLines, Meter, TensorBoard, Writer
+from uer.training.progress import JsonLines, Meter, TensorBoard, WeightsAndBiases, Writer
 from uer.training.resume import find
 from uer.training.settings import Settings
 from uer.training.state import Contents
@@ -93,6 +94,7 @@ def pretrain(
     allow_partial: Annotated[bool, "load what fits of a checkpoint that does not fit"] = False,
     log_path: Annotated[str | None, "file for reports as JSON lines"] = None,
     tensorboard_path: Annotated[str | None, "folder for TensorBoard"] = None,
+    wandb_project: Annotated[str | None, "project on Weights & Biases to report to"] = None,
     plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
     settings: Annotated[dict[str, Any], Settings],
     launch: Annotated[dict[str, Any], Launch],
@@ -180,7 +182,7 @@ def pretrain(
             save_tgt_tokenizer=target.save if target else None,
         ),
         evaluation=evaluation,
-        writers=writers(log_path, tensorboard_path, together.processes),
+        writers=writers(log_path, tensorboard_path, wandb_project, chosen, together.processes),
         meter=_meter(recipe, facts, model, chosen, plain, together),
     )
     try:
@@ -227,7 +229,11 @@ def build_model(recipe: Recipe, facts: Mapping[str, Any]) -> Model:
 
 
 def writers(
-    log_path: str | None, tensorboard_path: str | None, processes: Processes
+    log_path: str | None,
+    tensorboard_path: str | None,
+    wandb_project: str | None,
+    settings: Settings,
+    processes: Processes,
 ) -> list[Writer]:
     """Where reports go besides the console; only the main process has files."""
     found: list[Writer] = []
@@ -237,6 +243,8 @@ def writers(
         found.append(JsonLines(log_path))
     if tensorboard_path is not None:
         found.append(TensorBoard(tensorboard_path))
+    if wandb_project is not None:
+        found.append(WeightsAndBiases(wandb_project, asdict(settings)))
     return found
 
 

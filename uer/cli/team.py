@@ -72,7 +72,7 @@ def gather(launch: Mapping[str, Any], settings: Settings) -> Team:
     engine = flags.chosen(ranks.world)
     kind = engines.get(engine)
     prepared = machine.prepare(
-        device_of(settings.device, ranks), settings.precision, settings.threads
+        device_of(settings.device, ranks), settings.precision, settings.threads, tf32=settings.tf32
     )
     place = place_of(flags, ranks, prepared.device, alone=not kind.distributed)
     processes = join(place)

@@ -100,6 +100,10 @@ class Loader:
         self.stream.seek(position)
         self._position = self.stream.position()
 
+    def instances(self, position: dict[str, int]) -> dict[int, list[int]]:
+        """See `Stream.instances`."""
+        return self.stream.instances(position)
+
     def once(self) -> Iterator[Batch]:
         """See `Stream.once`."""
         return (numbered.batch for numbered in self.numbered())

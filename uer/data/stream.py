@@ -8,6 +8,7 @@ items in the same order, a position is three integers, and going back to it is e
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import groupby
@@ -191,6 +192,18 @@ class Stream(ABC):
         """What tells these data from others."""
         tokens = sum(len(side.tokens) for side in self.store.sides.values())
         return {"documents": len(self.store), "tokens": tokens}
+
+    def instances(self, position: dict[str, int]) -> dict[int, list[int]]:
+        """What this rank's batch at a position is made of: numbers of instances, by epoch.
+
+        Instances with media have the numbers of their documents. `next` goes on undisturbed.
+        """
+        other, found = copy.copy(self), dict[int, list[int]]()
+        other.seek(position)
+        for epoch, item in other.deal().items:
+            numbers = next((of[item] for of in epoch.instances.media.values()), item)
+            found.setdefault(epoch.draw.epoch, []).extend(numbers.tolist())
+        return found
 
     def once(self) -> Iterator[Batch]:
         """One pass over the first epoch's instances in a fixed order; `next` goes on undisturbed.

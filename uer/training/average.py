@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -61,6 +62,22 @@ class WeightAverage:
         share = (1 - min(self._decay, (1 + step) / (10 + step))) * (1 - skipped)
         for mean, parameter in self._pairs:
             mean.lerp_(parameter, share)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """In the block the model has the averages; afterwards its weights, bit for bit."""
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        for mean, parameter in self._pairs:
+            kept = parameter.clone()
+            parameter.copy_(mean)
+            mean.copy_(kept)
 
     def weights(self, weights: Lazies) -> Lazies:
         """A model's ``state_dict`` with the averages in place of its parameters."""

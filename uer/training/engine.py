@@ -108,6 +108,7 @@ class Engine(ABC):
     model: nn.Module
     optimizer: torch.optim.Optimizer
     distributed: ClassVar[bool] = True  # it needs a process group, even of one process
+    plain: ClassVar[bool] = False  # after `prepare` parameters are still whole
 
     def __init__(
         self,

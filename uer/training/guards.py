@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -23,6 +23,36 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _SETTLING, _MEMORY = 20, 0.05  # updates before norms have a usual size; share of a new one in it
 
 
+class Skipped(NamedTuple):
+    """An update that was skipped.
+
+    Args:
+        step: the update, from 1.
+        positions: where in the data its micro-batches began.
+    """
+
+    step: int
+    positions: Positions
+
+
+class TooManySkippedError(UserError):
+    """Too many updates in a row were skipped; all processes find that out at the same time.
+
+    Args:
+        updates: these.
+        behind: where in the data the first update behind them began.
+    """
+
+    def __init__(self, updates: list[Skipped], in_a_row: int, behind: dict[str, int]) -> None:
+        self.updates, self.behind = updates, behind
+        step, positions = updates[-1]
+        super().__init__(
+            f"{in_a_row} updates in a row up to update {step} had gradients that are not "
+            "finite; lower --learning_rate, raise --warmup, or use --precision fp32, and "
+            f"resume from the last checkpoint (the data of the last one began at {positions})."
+        )
+
+
 class NonFiniteGuard:
     """Counts updates that were skipped because their gradients were not finite.
 
@@ -33,53 +63,56 @@ class NonFiniteGuard:
         limit: this many in a row end the run.
         skipped: skipped updates so far.
         in_a_row: of these, the last ones without a good one between.
+
+    Attributes:
+        last: the updates that ``in_a_row`` counts.
     """
 
     def __init__(self, limit: int, skipped: int = 0, in_a_row: int = 0) -> None:
         self.limit, self.skipped, self.in_a_row = limit, skipped, in_a_row
-        self._pending: tuple[int, _LateNumber, Positions] | None = None
+        self.last: list[Skipped] = []
+        self._pending: tuple[Skipped, _LateNumber, dict[str, int]] | None = None
 
-    def watch(self, step: int, skipped: torch.Tensor, positions: Positions) -> None:
+    def watch(
+        self, step: int, skipped: torch.Tensor, positions: Positions, behind: dict[str, int]
+    ) -> None:
         """Follow an update; what is found out concerns the one before.
 
         Args:
             step: the update, from 1.
             skipped: [] 1 if it was skipped, else 0.
             positions: where in the data its micro-batches began.
+            behind: where the next one begins.
 
         Raises:
-            UserError: too many were skipped in a row.
+            TooManySkippedError: too many in a row.
         """
         late = _LateNumber(skipped)
         self.flush()
-        self._pending = (step, late, positions)
+        self._pending = (Skipped(step, positions), late, behind)
 
     def flush(self) -> None:
         """Find out about the last update now.
 
         Raises:
-            UserError: too many were skipped in a row.
+            TooManySkippedError: too many in a row.
         """
         if self._pending is None:
             return
-        step, number, positions = self._pending
+        update, number, behind = self._pending
         self._pending = None
         if not number.read():
             self.in_a_row = 0
+            self.last.clear()
             return
         self.skipped += 1
         self.in_a_row += 1
+        self.last.append(update)
         logger.warning(
-            "update %d was skipped: its gradients are not finite; its data began at %s",
-            step,
-            positions,
+            "update %d was skipped: its gradients are not finite; its data began at %s", *update
         )
         if self.in_a_row >= self.limit:
-            raise UserError(
-                f"{self.in_a_row} updates in a row up to update {step} had gradients that are not "
-                "finite; lower --learning_rate, raise --warmup, or use --precision fp32, and "
-                f"resume from the last checkpoint (the data of the last one began at {positions})."
-            )
+            raise TooManySkippedError(list(self.last), self.in_a_row, behind)
 
 
 class SpikeGuard:

@@ -46,7 +46,11 @@ class Machine:
 
 
 def prepare(
-    device: str = "auto", precision: Precision = "auto", threads: int | None = None
+    device: str = "auto",
+    precision: Precision = "auto",
+    threads: int | None = None,
+    *,
+    tf32: bool = False,
 ) -> Machine:
     """Set up the process; call it before any tensor is computed.
 
@@ -54,6 +58,7 @@ def prepare(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:<n>`` or ``mps``.
         precision: ``auto``: bf16 where the device has units for it, fp32 elsewhere.
         threads: of the CPU; None: torch's own choice.
+        tf32: on a GPU, products of fp32 matrices and convolutions round their factors.
 
     Raises:
         ConfigError: the device is not there, or cannot compute in this precision.
@@ -63,6 +68,8 @@ def prepare(
         torch.set_num_threads(threads)
     notes.append(f"{torch.get_num_threads()} threads")
     place = choose_device(device)
+    if place.type == "cuda" or tf32:
+        notes.append(_round_products(place, tf32))
     return Machine(place, choose_precision(precision, place), tuple(notes))
 
 
@@ -174,6 +181,15 @@ def _multiplies_bf16() -> bool:
     """Whether the CPU has matrix instructions for bf16 (AMX); older torch does not know."""
     capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
     return bool(capabilities().get("amx_bf16", False))
+
+
+def _round_products(device: torch.device, tf32: bool) -> str:
+    """Torch rounds the factors of convolutions by default and those of matrices never."""
+    if device.type != "cuda":
+        return f"no TF32 on {device.type}"
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
+    return f"TF32 {'on' if tf32 else 'off'}"
 
 
 def _flush_denormals() -> str:

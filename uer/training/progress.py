@@ -1,4 +1,4 @@
-"""What a run tells: a line on the console, a file of JSON lines, TensorBoard, a progress bar."""
+"""What a run tells: console, a file of JSON lines, TensorBoard, Weights & Biases, a bar."""
 
 from __future__ import annotations
 
@@ -113,6 +113,41 @@ class TensorBoard:
         self._writer.close()
 
 
+class WeightsAndBiases:
+    """A run of a project on Weights & Biases; where and as whom, its own settings say.
+
+    Args:
+        project: its name.
+        settings: of the run, shown beside the figures.
+
+    Raises:
+        UserError: wandb is not installed, or could not begin a run.
+    """
+
+    def __init__(self, project: str, settings: Mapping[str, Any]) -> None:
+        try:
+            wandb: Any = importlib.import_module("wandb")
+        except ImportError as error:
+            raise UserError(
+                "--wandb_project needs the extra 'wandb': pip install 'uer[wandb]'."
+            ) from error
+        try:
+            self._run = wandb.init(project=project, config=dict(settings))
+        except Exception as error:  # its own kinds of failure: no key, no network, no right
+            raise UserError(
+                f"--wandb_project {project}: Weights & Biases could not begin a run ({error}); "
+                "log in with `wandb login`, or set WANDB_MODE=offline."
+            ) from error
+
+    def write(self, step: int, figures: Mapping[str, float]) -> None:
+        """See `Writer.write`."""
+        self._run.log({name.replace(".", "/"): value for name, value in figures.items()}, step=step)
+
+    def close(self) -> None:
+        """See `Writer.close`."""
+        self._run.finish()
+
+
 class Bar:
     """A progress bar, if standard error is a terminal.
 
@@ -129,6 +164,11 @@ class Bar:
     def advance(self) -> None:
         """One more update is done."""
         self._bar.update()
+
+    def back(self, step: int) -> None:
+        """Only so many updates are done."""
+        self._bar.n = step
+        self._bar.refresh()
 
     def close(self) -> None:
         """Take the bar away."""

@@ -66,6 +66,16 @@ class Saver:
         """The numbered folder of a step."""
         return self._path.with_name(f"{self._path.name}-{step}")
 
+    def note(self, step: int, rewound: int) -> Path:
+        """A file beside the checkpoints for the skipped updates up to a step.
+
+        Args:
+            step: the last of them.
+            rewound: how often the run went back before, so that each time has its own file.
+        """
+        times = f".{rewound}" if rewound else ""
+        return self._path.with_name(f"{self._path.name}-skipped-{step}{times}.json")
+
     def require_writable(self, step: int) -> None:
         """Fail before training if the checkpoint of this step could not be written.
 

@@ -48,6 +48,9 @@ class Settings:
     max_skipped_updates: Annotated[
         int, "stop after this many updates in a row whose gradients are not finite"
     ] = 10
+    rewind: Annotated[
+        int, "times to go back to a checkpoint then, and on behind these updates' data"
+    ] = 0
     spike_factor: Annotated[
         float, "warn of gradients whose norm is this many times the usual; 0: never"
     ] = 10.0
@@ -55,6 +58,10 @@ class Settings:
     precision: Annotated[
         Precision, "arithmetic of the forward pass; auto: what the device does well"
     ] = "auto"
+    tf32: Annotated[
+        bool, "on a GPU, products of fp32 numbers are of numbers rounded to 10 bits (TF32)"
+    ] = False
+    compile: Annotated[bool, "compile layers with torch.compile, for rows of one shape"] = False
     checkpoint_activations: Annotated[
         bool, "keep only the inputs of layers for the backward pass, which computes the rest again"
     ] = False
@@ -92,7 +99,7 @@ class Settings:
         at_least_one = {name: (getattr(self, name) >= 1, "must be at least 1") for name in counts}
         not_negative = {
             name: (getattr(self, name) >= 0, "must not be negative")
-            for name in ("keep_checkpoints", "eval_steps")
+            for name in ("keep_checkpoints", "eval_steps", "rewind")
         }
         return {
             **at_least_one,

@@ -34,6 +34,8 @@ class Progress:
         position: where the data stream stands.
         skipped: updates left out because their gradients were not finite.
         skipped_in_a_row: of these, the last ones without a good update between.
+        last_skipped: of these, each one's step and where its micro-batches began in the data.
+        rewound: how often the run went back to a checkpoint.
         window: sums and weights of the figures since the last report.
         saved: steps of the numbered checkpoints of this run that are kept.
         best_step: step of the best evaluation that was saved; None before the first.
@@ -46,6 +48,8 @@ class Progress:
     position: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
     skipped_in_a_row: int = 0
+    last_skipped: list[tuple[int, list[dict[str, int]]]] = field(default_factory=list)
+    rewound: int = 0
     window: dict[str, tuple[float, float]] = field(default_factory=dict)
     saved: list[int] = field(default_factory=list)
     best_step: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
@@ -20,15 +21,19 @@ from uer.schedules.base import Schedule
 from uer.training.average import WeightAverage
 from uer.training.blocks import recompute
 from uer.training.checkpoint import load_trainer_state, load_weights
+from uer.training.compiling import compile_layers, require_compiling
 from uer.training.engine import Engine, Trainable
 from uer.training.evaluation import Evaluation, Window, evaluate
 from uer.training.guards import (
     Interruption,
     NonFiniteGuard,
     Positions,
+    Skipped,
     SpikeGuard,
+    TooManySkippedError,
     memory_explained,
 )
+from uer.training.half import require_range
 from uer.training.machine import (
     name_by_rank,
     random_state,
@@ -39,6 +44,7 @@ from uer.training.machine import (
 )
 from uer.training.progress import Bar, Console, Meter, Writer
 from uer.training.rates import make_optimizer
+from uer.training.rewinding import note_instances, require_rewinding, step_to_go_back_to
 from uer.training.saver import Saver
 from uer.training.settings import Settings
 from uer.training.state import Contents, Progress, TrainerState
@@ -60,6 +66,10 @@ class Stream(Protocol):
 
     def seek(self, position: dict[str, int]) -> None:
         """Go to where `position` was."""
+        ...
+
+    def instances(self, position: dict[str, int]) -> dict[int, list[int]]:
+        """Numbers of the instances of this process's batch at a position, by epoch."""
         ...
 
 
@@ -103,7 +113,7 @@ class Trainer:
         self.optimizer, self.schedule, self.engine = optimizer, schedule, engine
         self.evaluation = evaluation
         self.writers = (Console(settings.total_steps), *writers)
-        self.meter = meter or Meter()
+        self.meter, self.numbered = meter or Meter(), numbered
         self.saver = Saver(
             settings.output_model_path,
             contents,
@@ -147,7 +157,7 @@ class Trainer:
             bar = Bar(self.settings.total_steps, self.progress.step, shown=self.engine.is_main)
             try:
                 with Interruption() as interruption, memory_explained(lambda: self.progress.step):
-                    self._loop(interruption, bar, ends)
+                    self._train(interruption, bar, ends)
                     self.saver.finish(self.engine.processes)
             except Exception:
                 self.saver.close()
@@ -170,16 +180,24 @@ class Trainer:
             self.progress = state.progress
             logger.info("%s has done all %d updates", resume, state.progress.step)
             return False
+        require_range(module, self.engine.precision)
+        require_rewinding(self.engine, settings.rewind, numbered=self.numbered)
         processes.on_main(lambda: self.saver.require_writable(settings.total_steps))
         if state is not None and resume is not None:
             _load(module, resume, state, settings)
         self.model.on_start()
+        if settings.compile:
+            recomputed = settings.checkpoint_activations
+            require_compiling(self.engine, checkpoint_activations=recomputed)
+            logger.info("%d layers are compiled", compile_layers(module))
         if settings.checkpoint_activations:
             logger.info("activations of %d layers are computed twice", recompute(module))
         self.engine.prepare(module, lambda: make_optimizer(self.optimizer, self.model, settings))
         self.engine.model.train()
         if settings.ema_decay:
             self.average = WeightAverage(module, settings.ema_decay)
+            if self.evaluation is not None:
+                logger.info("evaluations are of the running mean of the weights (ema_decay)")
         if processes.rank:  # the weights were drawn alike; what comes now is each process's own
             seed_everything(seed_of_rank(settings.seed, processes.rank))
         if not self.model.additive and self.settings.accumulation_steps > 1:
@@ -211,12 +229,59 @@ class Trainer:
         self.window.load_state(window if self.engine.is_main else others)
         self.guard.skipped = state.progress.skipped
         self.guard.in_a_row = state.progress.skipped_in_a_row
+        self.guard.last = [Skipped(*one) for one in state.progress.last_skipped]
         rank = self.engine.processes.rank
         own = state_of_rank(state.rng, rank)
         if own is None:  # there were fewer processes
             seed_everything(seed_of_rank(self.settings.seed + self.progress.step, rank))
         else:
             set_random_state(own)
+
+    def _train(self, interruption: Interruption, bar: Bar, ends: float) -> None:
+        """To the end, with a new beginning at a checkpoint where too many updates are skipped."""
+        while True:
+            try:
+                return self._loop(interruption, bar, ends)
+            except TooManySkippedError as error:
+                self._rewind(error)
+                bar.back(self.progress.step)
+
+    def _rewind(self, error: TooManySkippedError) -> None:
+        """Go back to a checkpoint, and on behind the data of the skipped updates. Together.
+
+        Raises:
+            UserError: there is no checkpoint, or the run went back often enough.
+        """
+        processes, settings, last = self.engine.processes, self.settings, self.progress
+        note = self.saver.note(error.updates[-1].step, last.rewound)
+        said = note_instances(note, error.updates, self.stream.instances, processes)
+        if last.rewound >= settings.rewind:
+            raise UserError(f"{error} {said}") from error
+        self.saver.finish(processes)
+        step = step_to_go_back_to(last.saved, error.updates[0].step)
+        if step is None:
+            raise UserError(f"{error} {said} There is no checkpoint to go back to.") from error
+        folder = self.saver.place(step)
+        state = load_trainer_state(folder)
+        assert isinstance(self.model, nn.Module), "a model is an nn.Module"
+        load_weights(self.model, folder)
+        skipped = self.guard.skipped
+        self._restore(state)
+        self.guard = NonFiniteGuard(settings.max_skipped_updates, skipped)
+        self.spikes = SpikeGuard(settings.spike_factor)
+        self.stream.seek(error.behind)
+        progress = self.progress
+        progress.position, progress.rewound = error.behind, last.rewound + 1
+        self._measured, self._saved_at = None, -1
+        logger.warning(
+            "%d updates in a row were skipped: the run goes back to %s, and on with the data "
+            "behind them (%d of %d times). %s",
+            len(error.updates),
+            folder,
+            progress.rewound,
+            settings.rewind,
+            said,
+        )
 
     def _loop(self, interruption: Interruption, bar: Bar, ends: float) -> None:
         settings, progress = self.settings, self.progress
@@ -265,7 +330,7 @@ class Trainer:
         progress.position = self.stream.position()
         total = self.settings.total_steps
         self.engine.edit(lambda: self.model.on_update(progress.step, total))
-        self.guard.watch(progress.step, report.skipped, positions)
+        self.guard.watch(progress.step, report.skipped, positions, progress.position)
         self.spikes.watch(progress.step, report.grad_norm, positions)
 
     def _tell_start(self, scored: Sequence[Scored]) -> None:
@@ -312,7 +377,8 @@ class Trainer:
         """The deciding figure of the present model; measured once per step."""
         step = self.progress.step
         if self._measured is None or self._measured[0] != step:
-            with self.meter.paused():
+            averaged = nullcontext() if self.average is None else self.average.in_place()
+            with self.meter.paused(), averaged:
                 figures = evaluate(self.engine, self.model, evaluation.data)
             self._measured = step, evaluation.value(figures)
             self._write({f"eval/{name}": figure for name, figure in figures.items()})
@@ -347,6 +413,7 @@ class Trainer:
         progress = self.progress
         progress.window = self.window.state(self.engine)
         progress.skipped, progress.skipped_in_a_row = self.guard.skipped, self.guard.in_a_row
+        progress.last_skipped = [(one.step, one.positions) for one in self.guard.last]
         return TrainerState(
             progress=progress,
             settings=asdict(self.settings),

@@ -58,6 +58,7 @@ def test_workers_change_nothing(images, loader):
     position = alone.position()
     following = [alone.next() for _ in range(2)]
     loader.seek(position)
+    assert loader.instances(position) == alone.instances(position)
     assert all(same(batch, loader.next()) for batch in following)
 
 

@@ -24,6 +24,8 @@ class LegacyNorm(Norm):
         self.bias = nn.Parameter(torch.zeros(size))
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[…, H] → […, H]."""
-        deviation, mean = torch.std_mean(hidden, dim=-1, keepdim=True)
-        return self.weight * (hidden - mean) / (deviation + self.eps) + self.bias
+        """[…, H] → […, H]; computed in float32."""
+        wide = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
+        deviation, mean = torch.std_mean(wide, dim=-1, keepdim=True)
+        normed = self.weight * (wide - mean) / (deviation + self.eps) + self.bias
+        return normed.to(hidden.dtype)

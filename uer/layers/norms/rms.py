@@ -21,4 +21,7 @@ class RMSNorm(Norm):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """[…, H] → […, H]; the statistic is taken in float32."""
-        return F.rms_norm(hidden, self.weight.shape, self.weight, self.eps)
+        # The kernel takes one type for both, and adds up in float32 whatever it is.
+        wide = torch.promote_types(hidden.dtype, self.weight.dtype)
+        weight = self.weight.to(wide)
+        return F.rms_norm(hidden.to(wide), weight.shape, weight, self.eps).to(hidden.dtype)

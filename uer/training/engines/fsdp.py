@@ -31,6 +31,7 @@ class FullyShardedDataParallel(SingleDevice):
     """
 
     distributed = True
+    plain = False
 
     def prepare(self, model: nn.Module, make: Callable[[], torch.optim.Optimizer]) -> None:
         """See `Engine.prepare`."""

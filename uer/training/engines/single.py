@@ -22,6 +22,7 @@ class SingleDevice(Engine):
     """
 
     distributed = False
+    plain = True
     _scaler: LossScale | None = None
 
     def prepare(self, model: nn.Module, make: Callable[[], torch.optim.Optimizer]) -> None:
