@@ -101,3 +101,14 @@ def test_zero_refuses_an_optimizer_that_looks_at_whole_tensors():
     for correct_bias in (True, False):
         made = AdamW(correct_bias=correct_bias).build(model.decay_groups(), RATE)
         deepspeed_module.require_elementwise(made)
+
+
+def test_stage_3_takes_single_numbers_only_where_they_are_trained():
+    model = torch.nn.Module()
+    model.scale = torch.nn.Parameter(torch.tensor(2.0))
+    deepspeed_module.widen_numbers(model)
+    assert model.scale.shape == (1,)
+    frozen = torch.nn.Module()
+    frozen.scale = torch.nn.Parameter(torch.tensor(2.0), requires_grad=False)
+    with pytest.raises(ConfigError, match=r"single numbers that are not trained \(scale\)"):
+        deepspeed_module.widen_numbers(frozen)

@@ -86,11 +86,12 @@ def test_adapters_and_frozen_parts_follow_one(engine):
 
 @pytest.mark.heavy
 @needs_deepspeed
-@pytest.mark.parametrize("model", LESS)
-@pytest.mark.parametrize("engine", ZERO)
+@pytest.mark.parametrize(
+    ("engine", "model"),
+    # Stage 3 refuses numbers that are not trained.
+    [(e, m) for e in ZERO for m in LESS if (e, m) != ("zero3", "scaled frozen")],
+)
 def test_zero_with_adapters_and_frozen_parts_follows_one(engine, model):
-    if engine == "zero3" and model.startswith("scaled"):
-        pytest.skip("stage 3 cannot hold parameters that are single numbers")
     require_equal_losses(followed([engine], [model], [2]))
 
 

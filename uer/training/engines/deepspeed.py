@@ -64,7 +64,7 @@ class DeepSpeed(Engine):
         closed = None
         self._shapes = {id(param): tuple(param.shape) for param in self._names.values()}
         if config["zero_optimization"]["stage"] == 3:
-            _widen_numbers(model)
+            widen_numbers(model)
             closed = opened(model)
         with _numbers_left_alone(model):
             try:
@@ -286,11 +286,24 @@ def _numbers_left_alone(model: nn.Module) -> Iterator[None]:
             del number.ds_optim_param
 
 
-def _widen_numbers(model: nn.Module) -> None:
+def widen_numbers(model: nn.Module) -> None:
     """Stage 3 of DeepSpeed 0.19 divides tensors of one dimension or more: numbers become such.
 
     What is computed with them does not change; checkpoints hold numbers.
+
+    Raises:
+        ConfigError: some are frozen, with which its losses would be off by a ten-thousandth.
     """
+    named = model.named_parameters()
+    frozen = [name for name, param in named if param.ndim == 0 and not param.requires_grad]
+    if frozen:
+        raise ConfigError(
+            [
+                f"freeze: ZeRO stage 3 does not compute exactly with single numbers that are not "
+                f"trained ({', '.join(frozen)}); leave them out, or use stage 1 or 2, or "
+                "--engine fsdp."
+            ]
+        )
     for param in model.parameters():
         if param.ndim == 0:
             param.data = param.data.view(1)
