@@ -28,7 +28,7 @@ from uer.errors import ConfigError, UserError
 from uer.interop.pretrained import choose_config, dialect_of, load_pretrained
 from uer.layers.pooling import pool
 from uer.model import Model
-from uer.registry import load_plugin
+from uer.registry import load_plugins
 from uer.tasks.base import Examples
 from uer.tasks.image_classifier import ImageClassifier
 from uer.training import machine
@@ -67,8 +67,7 @@ def neighbours(
     overrides: flags.Overrides,
 ) -> None:
     """Classify images by their nearest neighbours among the training images."""
-    for file in plugin or ():
-        load_plugin(file)
+    load_plugins(plugin)
     if neighbours < 1 or temperature <= 0:
         raise ConfigError(["--neighbours and --temperature must be positive."])
     reading, task = Loading(**loading), Vectors(pooling, media_root)

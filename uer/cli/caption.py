@@ -20,7 +20,7 @@ from uer.generation.captions import caption_batch
 from uer.interop.pretrained import checkpoint_config
 from uer.processors.vlp import Vlp
 from uer.recipe import read_recipe
-from uer.registry import load_plugin
+from uer.registry import load_plugins
 from uer.training import machine
 from uer.training.checkpoint import load_weights
 from uer.training.settings import Precision
@@ -47,8 +47,7 @@ def caption(
 
     The line of a file that cannot be read stays empty, and a warning names it.
     """
-    for file in plugin or ():
-        load_plugin(file)
+    load_plugins(plugin)
     if min(beam_width, tgt_seq_length, batch_size) < 1:
         raise UserError("--beam_width, --tgt_seq_length and --batch_size must be at least 1.")
     require_file_place(prediction_path, flag="prediction_path", inputs=[test_path])

@@ -9,7 +9,7 @@ from uer.data.columns import add_column
 from uer.data.store import Store
 from uer.errors import UserError
 from uer.image_tokenizer import ImageTokenizer
-from uer.registry import load_plugin
+from uer.registry import load_plugins
 from uer.training import machine
 from uer.training.settings import Precision
 
@@ -33,8 +33,7 @@ def codes(
     beit predicts them, dalle reads them. The images are transformed as in evaluation; the codes of
     one that cannot be read are -1, and processors leave it out.
     """
-    for file in plugin or ():
-        load_plugin(file)
+    load_plugins(plugin)
     if batch_size < 1:
         raise UserError(f"--batch_size {batch_size}: must be at least 1.")
     prepared = machine.prepare(device, precision, threads)

@@ -21,7 +21,7 @@ from uer.image_tokenizer import ImageTokenizer
 from uer.interop.pretrained import checkpoint_config
 from uer.processors.dalle import Dalle
 from uer.recipe import read_recipe
-from uer.registry import load_plugin
+from uer.registry import load_plugins
 from uer.tokenizers.base import Tokenizer
 from uer.training import machine
 from uer.training.checkpoint import load_weights
@@ -58,8 +58,7 @@ def paint(
 
     A model of texts and codes draws one code after the other, and the image tokenizer paints them.
     """
-    for file in plugin or ():
-        load_plugin(file)
+    load_plugins(plugin)
     if samples_num < 1 or seq_length < 1:
         raise UserError("--samples_num and --seq_length must be at least 1.")
     sampling = Sampling(top_k, top_p, temperature).checked()

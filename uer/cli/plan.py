@@ -19,7 +19,7 @@ from uer.errors import ConfigError, UserError
 from uer.files import atomic_file
 from uer.model import Model
 from uer.recipe import Recipe, read_recipe
-from uer.registry import load_plugin
+from uer.registry import load_plugins
 from uer.training.engines.deepspeed import require_elementwise
 from uer.training.freezing import freeze
 from uer.training.machine import Arithmetic
@@ -65,8 +65,7 @@ def plan(
     several micro-batches. A tenth of the memory is left for what is not counted: the allocator's
     fragments, CUDA, nccl, the kernels' own. --precision is bf16 unless it is given.
     """
-    for file in plugin or ():
-        load_plugin(file)
+    load_plugins(plugin)
     if gpus < 1 or gpu_memory <= 0:
         raise ConfigError([f"--gpus {gpus}, --gpu_memory {gpu_memory:g}: must be positive."])
     if output is not None:

@@ -13,7 +13,7 @@ from uer.cli.towers import first_tab_free, load_towers, read_rows, shown
 from uer.data.media.report import MediaReport
 from uer.errors import UserError
 from uer.files import atomic_file
-from uer.registry import load_plugin
+from uer.registry import load_plugins
 from uer.tasks._towers import ranks
 from uer.training.settings import Precision
 
@@ -49,8 +49,7 @@ def retrieve(
     All images of the table are the pool. Rows that name the same image are its texts; rows of the
     same text name its images; any of them counts as found.
     """
-    for file in plugin or ():
-        load_plugin(file)
+    load_plugins(plugin)
     if any(k < 1 for k in recall_at):
         raise UserError(f"--recall_at {' '.join(map(str, recall_at))}: must be at least 1.")
     if prediction_path is not None:

@@ -15,7 +15,7 @@ from uer.cli.towers import first_tab_free, load_towers, read_rows, shown
 from uer.data.media.report import MediaReport
 from uer.errors import ConfigError, DataError
 from uer.files import atomic_file
-from uer.registry import load_plugin
+from uer.registry import load_plugins
 from uer.tasks._towers import Towers, ranks
 from uer.training.settings import Precision
 
@@ -60,8 +60,7 @@ def zero_shot(
 
     Nothing is trained. With labels the accuracy is logged.
     """
-    for file in plugin or ():
-        load_plugin(file)
+    load_plugins(plugin)
     if wrong := [one for one in template if "{}" not in one]:
         raise ConfigError([f"--template {wrong[0]!r}: there is no {{}} for the name of a class."])
     inputs = [test_path] if classes_path is None else [test_path, classes_path]
