@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from uer.data.instances import Instances, Ints, Ragged, TokenStore
-from uer.data.media.references import Medium
 from uer.data.randomness import Draw
 from uer.errors import DataError
 from uer.glossary import CodesNum, ImageMaskRate, PatchSize
 from uer.images.base import Images
-from uer.processors._media import Decoded, MediaProcessor, require_media
+from uer.processors._media import Decoded, require_media
 from uer.processors._patch_masks import blocks, grid_of, require_rate
+from uer.processors._patches import PatchProcessor
 from uer.processors.base import PatchLabels, Prepared
 from uer.signature import default
 
 COLUMN = "codes"
 
 
-class Beit(MediaProcessor):
+class Beit(PatchProcessor):
     """Images of which blocks of patches are hidden, and what an image tokenizer makes of these.
 
     The tokenizer has written its codes to the store (``uer codes``), of the same number of patches
@@ -30,7 +29,6 @@ class Beit(MediaProcessor):
     them, so those of colours only make sense. Images without codes are left out.
     """
 
-    corpus: ClassVar[str] = "images"
     provides: ClassVar[frozenset[str]] = frozenset(
         {"src.image", "src.masked", "labels.codes", "labels.mlm"}
     )
@@ -59,16 +57,6 @@ class Beit(MediaProcessor):
         codes = self._codes(store)
         which = np.flatnonzero((codes >= 0).all(axis=1))
         return Instances.without_tokens({"image": which}, {"codes": codes[which]})
-
-    def lengths(self, instances: Instances) -> dict[str, Ints]:
-        """[N] patches."""
-        return {"src": np.full(len(instances), self.seq_length)}
-
-    def decode(
-        self, media: Mapping[str, Medium], draw: Draw, number: int, *, ordered: bool
-    ) -> dict[str, NDArray[Any]]:
-        """See `MediaProcessor.decode`."""
-        return {"src.image": self.images(media["image"], draw, number, ordered=ordered)}
 
     def assemble(
         self, decoded: Decoded, gathered: Mapping[str, Ragged], draw: Draw, instances: Instances

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from uer.data.instances import Instances, Ints, Ragged, TokenStore
-from uer.data.media.references import Medium
+from uer.data.instances import Instances, Ragged
 from uer.data.randomness import Draw
 from uer.glossary import ImageMaskRate, PatchSize
 from uer.images.base import Images
-from uer.processors._media import Decoded, MediaProcessor, require_media
+from uer.processors._media import Decoded
 from uer.processors._patch_masks import grid_of, require_rate, split_at_random
+from uer.processors._patches import PatchProcessor
 from uer.processors.base import PatchLabels, Prepared
 from uer.signature import default
 
 
-class Mae(MediaProcessor):
+class Mae(PatchProcessor):
     """Images, one per instance; a random share of their patches is hidden from the encoder.
 
     Every image has as many visible patches, one at least. Labels of the images are not looked at.
     """
 
-    corpus: ClassVar[str] = "images"
     provides: ClassVar[frozenset[str]] = frozenset({"src.image", "src.visible", "labels.pixel"})
 
     def __init__(
@@ -42,21 +40,6 @@ class Mae(MediaProcessor):
         self.visible = min(
             max(1, int(self.seq_length * (1 - image_mask_rate))), self.seq_length - 1
         )
-
-    def index(self, store: TokenStore, draw: Draw) -> Instances:
-        """One instance per image."""
-        require_media(store, "image", self.name)
-        return Instances.without_tokens({"image": np.arange(len(store))})
-
-    def lengths(self, instances: Instances) -> dict[str, Ints]:
-        """[N] patches, hidden ones included."""
-        return {"src": np.full(len(instances), self.seq_length)}
-
-    def decode(
-        self, media: Mapping[str, Medium], draw: Draw, number: int, *, ordered: bool
-    ) -> dict[str, NDArray[Any]]:
-        """See `MediaProcessor.decode`."""
-        return {"src.image": self.images(media["image"], draw, number, ordered=ordered)}
 
     def assemble(
         self, decoded: Decoded, gathered: Mapping[str, Ragged], draw: Draw, instances: Instances
