@@ -8,6 +8,7 @@ taken round by round.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import resource
 import statistics
 import time
@@ -44,7 +45,7 @@ class Side:
     Args:
         make: called in the process with ``arguments``; returns the step.
         arguments: for ``make``.
-        workers: it has processes of its own, which it must end itself.
+        workers: it has processes of its own; they must end when it does.
     """
 
     def __init__(self, make: Callable[..., Step], *arguments: Any, workers: bool = False) -> None:
@@ -75,6 +76,9 @@ def _serve(pipe: Connection, make: Callable[..., Step], arguments: tuple[Any, ..
         tokens = sum(step() for _ in range(updates))
         pipe.send(Round(tokens, time.perf_counter() - start))
     pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    pipe.close()
+    # An orderly exit would wait for workers, and those of a pool wait for the exit.
+    os._exit(0)
 
 
 def in_turn(sides: dict[str, Side], *, rounds: int, updates: int) -> dict[str, list[Round]]:
