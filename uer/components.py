@@ -226,6 +226,19 @@ class Target(Part, ABC):
             The loss summed over `weight(batch)` items; an exact, connected zero without items.
         """
 
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> torch.Tensor | None:
+        """All that `forward` is going to read of the hidden vectors.
+
+        Args:
+            states: what the encoder reads, with the geometry of what it makes.
+            batch: the whole batch.
+            stream: whose states these are.
+
+        Returns:
+            [M] flat positions, none twice; None: it may read all of them.
+        """
+        return None
+
     def companions(self) -> dict[str, nn.Module]:
         """Models of its own that are trained beside the model, by name (ELECTRA's generator).
 

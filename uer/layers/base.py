@@ -121,7 +121,13 @@ class AttentionContext:
 
 
 class Attention(nn.Module, ABC):
-    """Attention of a layer: from a sequence to itself or to a memory."""
+    """Attention of a layer: from a sequence to itself or to a memory.
+
+    Attributes:
+        selective: self-attention takes ``wanted: Wanted`` besides and makes [M, H], what is wanted.
+    """
+
+    selective: bool = False
 
     @abstractmethod
     def forward(
@@ -148,9 +154,11 @@ class Layer(nn.Module, ABC):
 
     Attributes:
         packable: it keeps documents of a row apart, as the mask says.
+        selective: it takes ``wanted: Wanted`` besides and makes [M, H], what is wanted, only.
     """
 
     packable: ClassVar[bool] = True
+    selective: bool = False
 
     @abstractmethod
     def forward(self, hidden: torch.Tensor, context: AttentionContext) -> torch.Tensor:

@@ -29,11 +29,10 @@ def pool(states: States, how: str) -> torch.Tensor:
         return _legacy(states, how.removeprefix("legacy_"))
     if how == "patches":
         return _patches(states)
+    one = places(states, how)
+    if one is not None:
+        return states.flat(one)
     first, length = states.firsts(), states.lengths()
-    if how == "first":
-        return states.flat(first)
-    if how == "last":
-        return states.flat(first + length - 1)
     hidden = states.hidden.flatten(0, 1)
     owner = _owners(first, length, hidden.shape[0])
     held = hidden.new_zeros(first.shape[0] + 1, hidden.shape[1])
@@ -43,6 +42,15 @@ def pool(states: States, how: str) -> torch.Tensor:
     assert how == "max", how
     index = owner[:, None].expand_as(hidden)
     return held.scatter_reduce(0, index, hidden, "amax", include_self=False)[:-1]
+
+
+def places(states: States, how: str) -> torch.Tensor | None:
+    """[D] flat positions of all that `pool` reads; None where that is not one token a document."""
+    if how == "first":
+        return states.firsts()
+    if how in ("last", "legacy_last"):
+        return states.firsts() + states.lengths() - 1
+    return None
 
 
 def _patches(states: States) -> torch.Tensor:

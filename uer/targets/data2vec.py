@@ -69,6 +69,10 @@ class Data2Vec(SelfDistillation):
         index = batch[f"labels.{self.name}.index"]
         return torch.full((), float(index.shape[0]), device=index.device)
 
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> torch.Tensor | None:
+        """[M] what is predicted."""
+        return states.places(batch[f"labels.{self.name}.index"])
+
     def forward(self, states: States, batch: Batch) -> Score:
         """Score hidden [B, L, H] at ``labels.<name>.index`` [M]."""
         index = batch[f"labels.{self.name}.index"]

@@ -64,6 +64,11 @@ class DistillationToken(Classification):
         count = len(batch[name]) if name in batch else self._images(batch)
         return torch.full((), float(count), device=batch["src.image"].device)
 
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> torch.Tensor | None:
+        """[D] the distillation tokens."""
+        part = states.parts.get("distillation")
+        return None if part is None else states.firsts() + part.start
+
     def logits(self, states: States) -> torch.Tensor:
         """[D, C] of every image.
 

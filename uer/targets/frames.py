@@ -37,6 +37,10 @@ class FrameReconstruction(Target):
         """[] number of altered frames."""
         return self.count(batch)
 
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> torch.Tensor | None:
+        """[M] what is predicted."""
+        return states.places(batch[f"labels.{self.name}.index"])
+
     def forward(self, states: States, batch: Batch) -> Score:
         """Score hidden [B, F, H] at ``labels.<name>.index`` [M] against ``.value`` [M, filters].
 

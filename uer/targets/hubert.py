@@ -50,6 +50,10 @@ class FrameCodes(Target):
         """[] number of predicted frames."""
         return self.count(batch)
 
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> torch.Tensor | None:
+        """[M] what is predicted."""
+        return states.places(batch[f"labels.{self.name}.index"])
+
     def forward(self, states: States, batch: Batch) -> Score:
         """Score hidden [B, L, H] at ``labels.<name>.index`` [M] against ``.value`` [M]."""
         hidden = states.at(batch[f"labels.{self.name}.index"])
