@@ -7,6 +7,7 @@ layer, and the last one does it for these tokens only.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,16 @@ class Wanted:
 
     index: torch.Tensor
     shape: tuple[int, int]
+
+    @functools.cached_property
+    def column(self) -> int | None:
+        """Where exactly this one of every row is wanted; None otherwise, or if a GPU knows it."""
+        rows, length = self.shape
+        if self.index.device.type != "cpu" or len(self.index) != rows or not rows:
+            return None
+        column = int(self.index[0])
+        aligned = torch.arange(column, rows * length, length)
+        return column if torch.equal(self.index, aligned) else None
 
     def take(self, vectors: torch.Tensor) -> torch.Tensor:
         """[B, L, …] → [M, …] those that are read."""

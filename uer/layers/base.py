@@ -102,6 +102,14 @@ class AttentionContext:
             self._made[vectors.dtype] = self._kernel(vectors)
         return self._made[vectors.dtype]
 
+    def of_query(self, column: int) -> AttentionContext:
+        """The same for one query of every row, which looks at all vectors.
+
+        Args:
+            column: of the query.
+        """
+        return _OneQuery(self, column)
+
     def added(self, vectors: torch.Tensor) -> torch.Tensor:
         """[B or 1, N or 1, Lq, Lk] mask and bias as one tensor to add to scores."""
         allowed = self.mask.allowed(vectors.device)
@@ -118,6 +126,22 @@ class AttentionContext:
         if kernel.allowed is None and not kernel.is_causal:
             return KernelMask(bias.to(vectors.dtype), is_causal=False)
         return KernelMask(self.added(vectors), is_causal=False)
+
+
+class _OneQuery(AttentionContext):
+    """See `AttentionContext.of_query`."""
+
+    def __init__(self, whole: AttentionContext, column: int) -> None:
+        super().__init__(whole.mask, whole.placement, keys=whole.keys)
+        self._whole, self._column = whole, column
+
+    def _kernel(self, vectors: torch.Tensor) -> KernelMask:
+        kernel = self._whole.kernel(vectors)
+        if kernel.is_causal:
+            kernel = KernelMask(self.mask.allowed(vectors.device), is_causal=False)
+        if kernel.allowed is None:
+            return kernel
+        return KernelMask(kernel.allowed[:, :, self._column : self._column + 1], is_causal=False)
 
 
 class Attention(nn.Module, ABC):

@@ -86,8 +86,13 @@ class MultiHeadAttention(Attention):
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
         query, key = context.placement.rotate(query), context.placement.rotate(key)
+        column = None if wanted is None else wanted.column
+        if column is not None:
+            query, context = query[:, :, column : column + 1], context.of_query(column)
         mixed = self.mix(query, key, value, context).transpose(1, 2).flatten(2)
-        return self.output(mixed if wanted is None else wanted.take(mixed))
+        if wanted is not None:
+            mixed = wanted.take(mixed) if column is None else mixed.flatten(0, 1)
+        return self.output(mixed)
 
     def adaptable(self) -> list[Linear]:
         """What LoRA adapts unless it is told otherwise (arXiv:2106.09685)."""
