@@ -8,7 +8,7 @@ from support import BERT, MODELS, TINY, batch_of, documents_of, model_of
 
 from uer.batch import Batch
 from uer.training.blocks import recompute
-from uer.wanted import Wanted, joined
+from uer.wanted import Wanted
 
 LENGTHS = [7, 4, 6, 5]
 LAYOUTS = {
@@ -109,13 +109,15 @@ def test_what_nobody_wants_is_not_there(name):
     batch, place = batch_of(documents_of(LENGTHS), [[0, 1], [2, 3]], 13)
     hidden = model.states(batch, model.heads.values()).hidden
     heads = list(model.heads.values())
-    wants = joined([head.wants(model.states(batch), batch) for head in heads])
+    states = model.states(batch)
+    wants = Wanted.by_all([head.wants(states, batch) for head in heads], states.hidden.shape[:2])
     if wants is None:
         assert not hidden.isnan().any()
         return
     there = ~hidden.isnan().any(-1).flatten()
-    assert there.nonzero().flatten().tolist() == sorted(wants.tolist())
-    assert len(wants) < len(place)
+    asked = set(wants.places.tolist()) - {hidden.shape[0] * hidden.shape[1]}
+    assert set(there.nonzero().flatten().tolist()) == asked
+    assert len(asked) < len(place)
 
 
 def test_the_last_layer_is_spared_the_work():
@@ -147,15 +149,20 @@ def test_subclasses_that_read_more_than_they_say_get_no_number():
 
 
 def test_positions_are_joined_once():
-    one, other = torch.tensor([3, 1]), torch.tensor([1, 7])
-    assert joined([one]) is one
-    assert joined([one, other]).tolist() == [1, 3, 7]
-    assert joined([one, None]) is None
-    assert joined([]) is None
+    one, other, shape = torch.tensor([3, 1]), torch.tensor([1, 7]), (3, 4)
+    assert Wanted.by_all([one], shape).places is one
+    assert Wanted.by_all([one, other], shape).places.tolist() == [1, 12, 3, 7]
+    assert Wanted.by_all([one, 2], shape).places.tolist() == [1, 2, 3, 6, 10]
+    assert Wanted.by_all([2, 2], shape).places == 2
+    assert Wanted.by_all([2, 1], shape).places.tolist() == [1, 2, 5, 6, 9, 10]
+    assert Wanted.by_all([one, None], shape) is None
+    assert Wanted.by_all([], shape) is None
 
 
-def test_one_of_every_row_is_noticed():
-    assert Wanted(torch.tensor([2, 7, 12]), (3, 5)).column == 2
-    assert Wanted(torch.tensor([2, 7, 13]), (3, 5)).column is None
-    assert Wanted(torch.tensor([2, 7]), (3, 5)).column is None
-    assert Wanted(torch.tensor([], dtype=torch.int64), (0, 5)).column is None
+def test_a_vector_that_is_wanted_twice_counts_once():
+    hidden = torch.randn(2, 3, 4, requires_grad=True)
+    wanted = Wanted.by_all([torch.tensor([1, 4]), torch.tensor([4, 5])], (2, 3))
+    placed = wanted.place(wanted.take(hidden), 0.0)
+    placed.sum().backward()
+    assert hidden.grad[..., 0].tolist() == [[0, 1, 0], [0, 1, 1]]
+    assert torch.equal(placed, hidden * hidden.grad)

@@ -29,6 +29,7 @@ from uer.errors import ConfigError
 from uer.registry import Registry
 from uer.score import Score
 from uer.states import States
+from uer.wanted import Places
 
 
 class Part(nn.Module):
@@ -226,7 +227,7 @@ class Target(Part, ABC):
             The loss summed over `weight(batch)` items; an exact, connected zero without items.
         """
 
-    def wants(self, states: States, batch: Batch, stream: int = 0) -> torch.Tensor | None:
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
         """All that `forward` is going to read of the hidden vectors.
 
         Args:
@@ -235,7 +236,7 @@ class Target(Part, ABC):
             stream: whose states these are.
 
         Returns:
-            [M] flat positions, none twice; None: it may read all of them.
+            [M] flat positions, none twice, or a column; None: it may read all of them.
         """
         return None
 

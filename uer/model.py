@@ -19,7 +19,7 @@ from uer.glossary import MaxSeqLength
 from uer.score import Score
 from uer.signature import Factory
 from uer.states import States
-from uer.wanted import Wanted, joined
+from uer.wanted import Wanted
 
 
 class Model(nn.Module):
@@ -251,9 +251,9 @@ def _marked(states: States, batch: Batch, readers: list[Target]) -> States:
     """The same states, which say what of every stream will be read."""
 
     def marked(one: States, stream: int) -> States:
-        index = joined([reader.wants(one, batch, stream) for reader in readers])
         rows, length = one.hidden.shape[:2]
-        return one if index is None else replace(one, wanted=Wanted(index, (rows, length)))
+        asked = [reader.wants(one, batch, stream) for reader in readers]
+        return replace(one, wanted=Wanted.by_all(asked, (rows, length)))
 
     if not states.streams:
         return marked(states, 0)

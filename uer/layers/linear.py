@@ -20,9 +20,9 @@ class Linear(nn.Linear):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         """[…, K] → […, N]."""
-        return linear(values, self.weight, self.bias)
+        return linear(input, self.weight, self.bias)
 
     def no_decay(self) -> list[nn.Parameter]:
         """The bias."""

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from uer.errors import DataError
 from uer.states import States
+from uer.wanted import Places
 
 
 def pool(states: States, how: str) -> torch.Tensor:
@@ -30,6 +31,8 @@ def pool(states: States, how: str) -> torch.Tensor:
     if how == "patches":
         return _patches(states)
     one = places(states, how)
+    if isinstance(one, int):
+        return states.hidden[:, one]
     if one is not None:
         return states.flat(one)
     first, length = states.firsts(), states.lengths()
@@ -44,10 +47,10 @@ def pool(states: States, how: str) -> torch.Tensor:
     return held.scatter_reduce(0, index, hidden, "amax", include_self=False)[:-1]
 
 
-def places(states: States, how: str) -> torch.Tensor | None:
-    """[D] flat positions of all that `pool` reads; None where that is not one token a document."""
+def places(states: States, how: str) -> Places | None:
+    """All that `pool` reads of D documents; None where that is not one token of each."""
     if how == "first":
-        return states.firsts()
+        return 0 if states.first is None else states.first
     if how in ("last", "legacy_last"):
         return states.firsts() + states.lengths() - 1
     return None

@@ -18,6 +18,7 @@ from uer.score import Score
 from uer.signature import Given
 from uer.states import States
 from uer.targets._pairs import PairTarget
+from uer.wanted import Places
 
 TEMPERATURE = 0.07
 GREATEST_SCALE = 100.0
@@ -55,7 +56,7 @@ class Contrast(PairTarget):
         )
         self.logit_scale = nn.Parameter(torch.full((), math.log(1 / TEMPERATURE)))
 
-    def wants(self, states: States, batch: Batch, stream: int = 0) -> torch.Tensor | None:
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
         """[M] what is pooled."""
         return places(states, self.pooling[stream])
 

@@ -16,6 +16,7 @@ from uer.layers.pooling import places, pool
 from uer.score import Score
 from uer.signature import Factory, Given
 from uer.states import States
+from uer.wanted import Places
 
 
 class Classification(Target):
@@ -54,7 +55,7 @@ class Classification(Target):
         """[] number of documents."""
         return self.count(batch)
 
-    def wants(self, states: States, batch: Batch, stream: int = 0) -> torch.Tensor | None:
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
         """[M] what is pooled."""
         return None if self.beside_patches else places(states, self.pooling)
 

@@ -12,6 +12,7 @@ from uer.layers.linear import Linear
 from uer.score import Score
 from uer.signature import Given
 from uer.states import States
+from uer.wanted import Places
 
 
 class VisualTokens(Target):
@@ -36,7 +37,7 @@ class VisualTokens(Target):
         """[] number of predicted patches."""
         return self.count(batch)
 
-    def wants(self, states: States, batch: Batch, stream: int = 0) -> torch.Tensor | None:
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
         """[M] what is predicted."""
         return states.places(batch[f"labels.{self.name}.index"])
 

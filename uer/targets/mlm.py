@@ -17,6 +17,7 @@ from uer.layers.linear import Linear, share_weight
 from uer.score import Score
 from uer.signature import Factory, Given, default
 from uer.states import States
+from uer.wanted import Places
 
 
 class MaskedLanguageModel(Target):
@@ -48,7 +49,7 @@ class MaskedLanguageModel(Target):
         """[] number of predicted tokens."""
         return self.count(batch)
 
-    def wants(self, states: States, batch: Batch, stream: int = 0) -> torch.Tensor | None:
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
         """[M] what is predicted."""
         return states.places(batch[f"labels.{self.name}.index"])
 

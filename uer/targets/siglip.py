@@ -18,6 +18,7 @@ from uer.score import Ratio, Score
 from uer.signature import Factory, Given, default
 from uer.states import States
 from uer.targets._pairs import PairTarget
+from uer.wanted import Places
 
 
 class SigmoidContrast(PairTarget):
@@ -47,7 +48,7 @@ class SigmoidContrast(PairTarget):
         self.logit_scale = nn.Parameter(torch.full((1,), math.log(initial_scale)))
         self.logit_bias = nn.Parameter(torch.full((1,), initial_bias))
 
-    def wants(self, states: States, batch: Batch, stream: int = 0) -> torch.Tensor | None:
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
         """[M] what is pooled; the head of stream 1 reads all."""
         return None if stream else places(states, self.pooling)
 

@@ -12,6 +12,7 @@ from uer.layers.pooling import places, pool
 from uer.score import Score
 from uer.signature import Given
 from uer.states import States
+from uer.wanted import Places
 
 
 class SentencePair(Target):
@@ -32,7 +33,7 @@ class SentencePair(Target):
         """[] number of documents."""
         return self.count(batch)
 
-    def wants(self, states: States, batch: Batch, stream: int = 0) -> torch.Tensor | None:
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
         """[M] first tokens."""
         return places(states, "first")
 

@@ -86,12 +86,12 @@ class MultiHeadAttention(Attention):
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
         query, key = context.placement.rotate(query), context.placement.rotate(key)
-        column = None if wanted is None else wanted.column
-        if column is not None:
+        column = None if wanted is None else wanted.places
+        if isinstance(column, int):
             query, context = query[:, :, column : column + 1], context.of_query(column)
         mixed = self.mix(query, key, value, context).transpose(1, 2).flatten(2)
         if wanted is not None:
-            mixed = wanted.take(mixed) if column is None else mixed.flatten(0, 1)
+            mixed = mixed.flatten(0, 1) if isinstance(column, int) else wanted.take(mixed)
         return self.output(mixed)
 
     def adaptable(self) -> list[Linear]:
