@@ -10,7 +10,7 @@ from support import TINY, python, table
 from uer.builder import build
 from uer.cli.main import run
 from uer.config import dump_yaml, load_config
-from uer.interop.legacy_checkpoint import write_legacy
+from uer.interop.legacy.checkpoint import write_legacy
 from uer.interop.pretrained import checkpoint_config, load_pretrained, read_tensors
 from uer.recipe import read_recipe
 from uer.tokenizers.base import Tokenizer

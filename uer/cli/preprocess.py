@@ -18,7 +18,7 @@ from uer.data.preprocess import LEFT_OUT, Summary, preprocess_media
 from uer.data.preprocess import preprocess as run
 from uer.errors import ConfigError
 from uer.files import require_writable
-from uer.interop.legacy_config import translate
+from uer.interop.legacy.config import translate
 from uer.processors.base import Processor
 from uer.registry import load_plugins
 from uer.tokenizers.base import Tokenizer, read_special_tokens

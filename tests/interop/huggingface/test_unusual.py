@@ -15,7 +15,7 @@ from uer.cli.main import main
 from uer.config import load_config
 from uer.interop.convert import read_checkpoint
 from uer.interop.huggingface.weights import write_weights
-from uer.interop.legacy_checkpoint import write_legacy
+from uer.interop.legacy.checkpoint import write_legacy
 from uer.training.checkpoint import read_weights
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from support import SHARED_DATA
 
-from uer.interop.legacy_config import STREAMS, translate
+from uer.interop.legacy.config import STREAMS, translate
 from uer.processors.base import processors
 from uer.recipe import read_recipe
 
