@@ -14,7 +14,8 @@ from uer.builder import Plan, Planner, decode
 from uer.components import Target, targets
 from uer.config import find_config, load_config
 from uer.errors import ConfigError
-from uer.interop.legacy.config import Dialect, translate
+from uer.interop.legacy.config import translate
+from uer.interop.legacy.dialect import Dialect
 from uer.model import Model
 from uer.optimizers.base import Optimizer
 from uer.processors.base import Processor

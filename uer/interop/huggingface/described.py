@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from uer.builder import Plan
-from uer.interop.legacy.config import STREAMS
+from uer.interop.legacy.sections import STREAMS
 from uer.layers.drop_path import DropPath
 from uer.layers.dropout import Dropout
 from uer.model import Model
