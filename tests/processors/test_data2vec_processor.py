@@ -7,7 +7,7 @@ from PIL import Image
 from uer.builder import Planner
 from uer.data.media.references import MediaColumn, Reference
 from uer.data.store import Store
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.processors.base import Processor
 
 

@@ -12,7 +12,7 @@ from uer.data.media.references import MediaColumn, Reference
 from uer.data.preprocess import preprocess_media
 from uer.data.randomness import Draw
 from uer.data.store import Store
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.errors import ConfigError, DataError
 from uer.processors._patch_masks import blocks, split_at_random
 from uer.processors.base import Processor

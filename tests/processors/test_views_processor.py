@@ -9,7 +9,7 @@ from support import TINY, model_of
 from uer.builder import Planner
 from uer.data.media.references import MediaColumn, Reference
 from uer.data.store import Store
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.errors import ConfigError, DataError
 from uer.processors.base import Processor
 
