@@ -157,7 +157,7 @@ def _pairs(store: Any) -> list[dict[str, Any]]:
     """The sentence pairs of our processor, as features of the peer's collator."""
     import numpy as np
 
-    from uer.data.instances import gather
+    from uer.data.ragged import gather
     from uer.data.randomness import Draw
     from uer.recipe import read_recipe
 

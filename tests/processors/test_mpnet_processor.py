@@ -4,7 +4,7 @@ from fake_store import CLS, MASK, PAD, SEP, make_processor, random_store, store_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uer.data.instances import gather_sides
+from uer.data.ragged import gather_sides
 from uer.data.randomness import Draw
 from uer.data.text_stream import TextStream
 from uer.errors import ConfigError
