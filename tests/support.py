@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from uer.batch import Batch
-from uer.builder import Planner
+from uer.builder import Planner, build
+from uer.components import Embedding
 from uer.model import Model
 
 REPOSITORY = Path(__file__).parents[1]
@@ -111,6 +112,11 @@ def model_of(config, vocab_size=VOCAB, seed=0, **facts):
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
     return model
+
+
+def embedding(name, *, emb_size=16, **keys):
+    """A small embedding in evaluation mode; keys and facts alike."""
+    return build(Embedding, name, emb_size=emb_size, **keys).eval()
 
 
 def documents_of(lengths, seed=0):
