@@ -29,6 +29,18 @@ TINY = {
     "max_seq_length": 64,
     "dropout": 0.0,
 }
+VLP = {
+    **TINY,
+    "embedding": ["region", {"seg": {"segments_num": 4}}],
+    "text_embedding": ["word", "pos"],
+    "embedding_dropout": 0.0,
+    "region_size": 6,
+    "region_hidden_size": 10,
+    "box_size": 5,
+    "encoder": "transformer",
+    "mask": "causal_with_prefix",
+    "target": "mlm",
+}
 
 
 def table(rows, *, label=True, seed=1):
