@@ -72,7 +72,7 @@ def pairs(batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.T
 def our_step(size: str, batch_size: int, threads: int) -> Step:
     """An update of ours, as `pretrain.py` does it."""
     from uer.data.collate import Rows, collate
-    from uer.data.instances import Ragged
+    from uer.data.ragged import Ragged
     from uer.optimizers.adamw import AdamW
     from uer.processors.base import Prepared
     from uer.processors.clip import next_fit

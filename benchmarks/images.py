@@ -81,7 +81,7 @@ def ours(folder: str, workers: int, batch_size: int) -> Step:
     from uer.data.media.references import MediaColumn
     from uer.data.media.report import MediaReport
     from uer.data.store import Store
-    from uer.data.stream import TextStream
+    from uer.data.text_stream import TextStream
     from uer.processors.base import Processor
 
     rows = Collection.of([folder], "labelled_images", MediaReport())

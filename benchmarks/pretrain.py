@@ -69,7 +69,7 @@ def _compare(size: str, options: argparse.Namespace, updates: int, peak: float) 
 def our_step(size: str, dataset_path: str, threads: int) -> Step:
     """An update of ours, data path and all, as `pretrain.py` does it."""
     from uer.data.store import Store
-    from uer.data.stream import TextStream
+    from uer.data.text_stream import TextStream
     from uer.layers.dropout import POOL
     from uer.recipe import read_recipe
     from uer.training import machine
@@ -157,7 +157,7 @@ def _pairs(store: Any) -> list[dict[str, Any]]:
     """The sentence pairs of our processor, as features of the peer's collator."""
     import numpy as np
 
-    from uer.data.instances import gather
+    from uer.data.ragged import gather
     from uer.data.randomness import Draw
     from uer.recipe import read_recipe
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from uer.batch import Batch
-from uer.builder import Planner
+from uer.builder import Planner, build
+from uer.components import Embedding
 from uer.model import Model
 
 REPOSITORY = Path(__file__).parents[1]
@@ -27,6 +28,18 @@ TINY = {
     "layers_num": 2,
     "max_seq_length": 64,
     "dropout": 0.0,
+}
+VLP = {
+    **TINY,
+    "embedding": ["region", {"seg": {"segments_num": 4}}],
+    "text_embedding": ["word", "pos"],
+    "embedding_dropout": 0.0,
+    "region_size": 6,
+    "region_hidden_size": 10,
+    "box_size": 5,
+    "encoder": "transformer",
+    "mask": "causal_with_prefix",
+    "target": "mlm",
 }
 
 
@@ -111,6 +124,11 @@ def model_of(config, vocab_size=VOCAB, seed=0, **facts):
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
     return model
+
+
+def embedding(name, *, emb_size=16, **keys):
+    """A small embedding in evaluation mode; keys and facts alike."""
+    return build(Embedding, name, emb_size=emb_size, **keys).eval()
 
 
 def documents_of(lengths, seed=0):

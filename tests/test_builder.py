@@ -4,13 +4,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 
-from uer.builder import Plan, Planner, build, decode
+from uer.builder import Planner, build
 from uer.components import Encoder
-from uer.config import load_config
 from uer.encoders.transformer import TransformerEncoder
 from uer.errors import ConfigError, UserError
+from uer.planned import Plan
 from uer.processors.base import Processor
-from uer.recipe import read_recipe
 from uer.registry import Registry
 from uer.signature import Factory, Given, default, parameters
 
@@ -440,85 +439,3 @@ def test_signatures_that_state_no_schema_are_their_authors_mistake():
     ):
         with pytest.raises(TypeError, match=message):
             parameters(part)
-
-
-GOOD = [
-    (int, 3),
-    (float, 3),
-    (float, 1e-12),
-    (float, float("inf")),
-    (bool, True),
-    (str, "3"),
-    (int | None, None),
-    (Literal["a", "b"], "a"),
-    (list[int], [1, 2]),
-    (tuple[float, float], [0.5, 1]),
-    (dict[str, str], {"a": "b"}),
-]
-BAD = [
-    (int, 3.0),
-    (int, True),
-    (int, "3"),
-    (float, "1e-4"),
-    (float, True),
-    (bool, 1),
-    (bool, "true"),
-    (str, 3),
-    (int, None),
-    (Literal["a", "b"], "c"),
-    (list[int], 3),
-    (list[int], [1, "2"]),
-    (tuple[float, float], [1.0]),
-    (dict[str, str], {"a": 1}),
-]
-
-
-@pytest.mark.parametrize(("hint", "value"), GOOD)
-def test_values_of_the_stated_type_pass(hint, value):
-    got = decode(hint, value)
-    assert got == (tuple(value) if isinstance(got, tuple) else value)
-    assert hint is not float or type(got) is float
-
-
-@pytest.mark.parametrize(("hint", "value"), BAD)
-def test_values_of_another_type_are_refused(hint, value):
-    with pytest.raises(ValueError, match=r"\.$"):
-        decode(hint, value)
-
-
-def test_the_place_inside_a_value_is_named():
-    with pytest.raises(ValueError, match=r"^1: input should be"):
-        decode(list[int], [1, "2"])
-    with pytest.raises(ValueError, match="JSON"):
-        decode(list[int], object())
-
-
-# ------------------------------------------------------------------------------------- strictness
-
-BERT = load_config("models/bert/tiny_config.yaml")
-CHECKED = [key for key in BERT if key != "about"]
-
-
-def recipe_problems(config: dict[str, Any]) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        read_recipe(None, config)
-    return caught.value.problems
-
-
-@pytest.mark.parametrize("key", CHECKED)
-def test_a_misspelt_key_is_refused_with_its_path(key):
-    wrong = key[:-1] + "x" + key[-1]
-    found = recipe_problems({wrong if name == key else name: v for name, v in BERT.items()})
-    assert any(
-        problem.startswith(f"{wrong}: nobody asks for this key; did you mean '{key}'")
-        for problem in found
-    )
-
-
-@pytest.mark.parametrize("key", CHECKED)
-@pytest.mark.parametrize("wrong", [1.5, "?", [[1]]], ids=["fraction", "word", "list"])
-def test_a_value_of_another_type_is_refused_with_its_path(key, wrong):
-    if isinstance(wrong, float) and isinstance(BERT[key], float):
-        wrong = True
-    found = recipe_problems({**BERT, key: wrong})
-    assert any(problem.startswith((f"{key}: ", f"{key}[0]")) for problem in found), found

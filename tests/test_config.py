@@ -1,4 +1,5 @@
 import math
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 
 from uer import config
 from uer.config import (
+    decode,
     dump_yaml,
     find_config,
     load_config,
@@ -151,3 +153,56 @@ values = st.recursive(
 def test_what_is_written_is_read_back_unchanged(mapping):
     read = parse_yaml(dump_yaml(mapping))
     assert repr(read) == repr(mapping)  # types and the order of keys, too
+
+
+# ------------------------------------------------------------------------------- values of a type
+
+GOOD = [
+    (int, 3),
+    (float, 3),
+    (float, 1e-12),
+    (float, float("inf")),
+    (bool, True),
+    (str, "3"),
+    (int | None, None),
+    (Literal["a", "b"], "a"),
+    (list[int], [1, 2]),
+    (tuple[float, float], [0.5, 1]),
+    (dict[str, str], {"a": "b"}),
+]
+BAD = [
+    (int, 3.0),
+    (int, True),
+    (int, "3"),
+    (float, "1e-4"),
+    (float, True),
+    (bool, 1),
+    (bool, "true"),
+    (str, 3),
+    (int, None),
+    (Literal["a", "b"], "c"),
+    (list[int], 3),
+    (list[int], [1, "2"]),
+    (tuple[float, float], [1.0]),
+    (dict[str, str], {"a": 1}),
+]
+
+
+@pytest.mark.parametrize(("hint", "value"), GOOD)
+def test_values_of_the_stated_type_pass(hint, value):
+    got = decode(hint, value)
+    assert got == (tuple(value) if isinstance(got, tuple) else value)
+    assert hint is not float or type(got) is float
+
+
+@pytest.mark.parametrize(("hint", "value"), BAD)
+def test_values_of_another_type_are_refused(hint, value):
+    with pytest.raises(ValueError, match=r"\.$"):
+        decode(hint, value)
+
+
+def test_the_place_inside_a_value_is_named():
+    with pytest.raises(ValueError, match=r"^1: input should be"):
+        decode(list[int], [1, "2"])
+    with pytest.raises(ValueError, match="JSON"):
+        decode(list[int], object())

@@ -2,7 +2,7 @@ import pytest
 from support import BERT
 
 from uer.cli.pretrain import build_model
-from uer.config import dump_yaml
+from uer.config import dump_yaml, load_config
 from uer.errors import ConfigError
 from uer.recipe import body_keys, read_recipe
 
@@ -138,3 +138,28 @@ def test_a_model_that_sees_its_labels_is_refused(encoder):
 @pytest.mark.parametrize("mask", ["causal", "causal_with_prefix"])
 def test_a_model_that_does_not_is_not(mask):
     assert read_recipe(None, {**LM, "mask": mask}).model.parts["target"][0].name == "lm"
+
+
+# ------------------------------------------------------------------------------------- strictness
+
+TINY_BERT = load_config("models/bert/tiny_config.yaml")
+CHECKED = [key for key in TINY_BERT if key != "about"]
+
+
+@pytest.mark.parametrize("key", CHECKED)
+def test_a_misspelt_key_is_refused_with_its_path(key):
+    wrong = key[:-1] + "x" + key[-1]
+    found = problems({wrong if name == key else name: v for name, v in TINY_BERT.items()})
+    assert any(
+        problem.startswith(f"{wrong}: nobody asks for this key; did you mean '{key}'")
+        for problem in found
+    )
+
+
+@pytest.mark.parametrize("key", CHECKED)
+@pytest.mark.parametrize("wrong", [1.5, "?", [[1]]], ids=["fraction", "word", "list"])
+def test_a_value_of_another_type_is_refused_with_its_path(key, wrong):
+    if isinstance(wrong, float) and isinstance(TINY_BERT[key], float):
+        wrong = True
+    found = problems({**TINY_BERT, key: wrong})
+    assert any(problem.startswith((f"{key}: ", f"{key}[0]")) for problem in found), found

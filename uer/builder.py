@@ -2,7 +2,7 @@
 
 Planning reads the constructors' signatures (`uer.signature`), finds every key they ask for, and
 reports *all* problems of a configuration at once; nothing is built before it is free of them.
-Building then calls the constructors, from the inside out.
+Building then calls the constructors, from the inside out (`uer.planned`).
 
 Rules:
 
@@ -15,173 +15,17 @@ Rules:
 
 from __future__ import annotations
 
-import functools
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-import pydantic
-
-from uer.errors import ConfigError, UserError, did_you_mean
+from uer.config import decode
+from uer.errors import ConfigError, did_you_mean
+from uer.planned import Plan
 from uer.registry import Registry
+from uer.sections import Place, Section
 from uer.signature import Default, Parameter, parameters
 
 T = TypeVar("T")
-
-
-# ------------------------------------------------------------------------------- planned parts
-
-
-@dataclass
-class Plan(Generic[T]):
-    """A part that has been checked and can be built.
-
-    Args:
-        part: the class.
-        name: what it is called among its siblings.
-        slot: which slot of the model it stands in; facts may differ by slot.
-        title: how messages call it, e.g. ``encoder 'transformer'``.
-        values: keys found in the configuration.
-        parts: plans of the parts it is made of, by parameter.
-        attributes: set on the built part (a list entry's own ``name`` and ``weight``).
-    """
-
-    part: type[T]
-    name: str
-    slot: str
-    title: str
-    values: dict[str, Any] = field(default_factory=dict)
-    parts: dict[str, Plan[Any] | list[Plan[Any]] | None] = field(default_factory=dict)
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-    def build(self, facts: Mapping[str, Any] | None = None, **fixed: Any) -> T:
-        """Construct the part.
-
-        Args:
-            facts: values of `Given` parameters, for this part and everything inside it; a name may
-                carry the slot it is true for (``tgt_embedding.vocab_size``).
-            fixed: parameters the caller decides.
-
-        Raises:
-            ConfigError: the constructor refused its values.
-            UserError: a fact is missing.
-        """
-        facts = facts or {}
-        arguments: dict[str, Any] = dict(self.values)
-        for key, parameter in parameters(self.part).items():
-            if key in fixed:
-                continue
-            if parameter.kind == "given":
-                arguments.update(self._fact(key, parameter, facts))
-            elif parameter.kind == "part":
-                arguments[key] = self._made(parameter, facts)
-        built = self.part(**{**arguments, **fixed})
-        for key, value in self.attributes.items():
-            setattr(built, key, value)
-        return built
-
-    def asks(self) -> set[str]:
-        """Names of all facts that this part and everything inside it may ask for."""
-        own = {key for key, p in parameters(self.part).items() if p.kind == "given"}
-        return own.union(*(plan.asks() for plan in self._inner()))
-
-    def _inner(self) -> Iterable[Plan[Any]]:
-        for made in self.parts.values():
-            if isinstance(made, Plan):
-                yield made
-            elif made:
-                yield from made
-
-    def _fact(self, key: str, parameter: Parameter, facts: Mapping[str, Any]) -> dict[str, Any]:
-        for name in (f"{self.slot}.{self.name}.{key}", f"{self.slot}.{key}", key):
-            if name in facts:
-                return {key: facts[name]}
-        if parameter.required:
-            raise UserError(self._missing(key, facts))
-        return {}
-
-    def _missing(self, key: str, facts: Mapping[str, Any]) -> str:
-        if "special_ids" in facts and key.endswith(("_id", "_ids")):  # there is a tokenizer
-            role = "sentinel" if key == "sentinel_ids" else key.removesuffix("_id")
-            return (
-                f"{self.title} needs the special token '{role}', and the tokenizer has none; name "
-                f'a token of its vocabulary, {{"{role}_token": "…"}}, in a JSON file and give that '
-                "with --special_tokens_path to preprocess.py, or take another tokenizer."
-            )
-        return (
-            f"{self.title} needs to know '{key}', which comes from the data or from the part "
-            "before it; nobody gave it."
-        )
-
-    def _made(self, parameter: Parameter, facts: Mapping[str, Any]) -> Any:
-        chosen = self.parts[parameter.name]
-        if chosen is None:
-            return None
-        if isinstance(chosen, list):
-            makers: Any = [PlannedFactory(plan, facts) for plan in chosen]
-            return makers if parameter.factory else [make() for make in makers]
-        maker = PlannedFactory(chosen, facts)
-        return maker if parameter.factory else maker()
-
-
-class PlannedFactory(Generic[T]):
-    """A `uer.signature.Factory` around a plan and the facts known where it is handed over."""
-
-    def __init__(self, plan: Plan[T], facts: Mapping[str, Any]) -> None:
-        self._plan, self._facts = plan, facts
-        self.name = plan.name
-
-    def __call__(self, **fixed: Any) -> T:
-        """Build one part."""
-        return self._plan.build(self._facts, **fixed)
-
-    def given(self, **facts: Any) -> PlannedFactory[T]:
-        """The same factory with more facts."""
-        return PlannedFactory(self._plan, {**self._facts, **facts})
-
-
-# ------------------------------------------------------------------------------------ planning
-
-
-@dataclass
-class _Section:
-    """A mapping of the configuration with an account of who asked for its keys."""
-
-    values: Mapping[str, Any]
-    path: str
-    asked: dict[str, tuple[str, str]] = field(default_factory=dict)  # key -> (title, meaning)
-    listed: bool = False  # stands for a list in the file, not for a mapping
-    incomplete: bool = False  # an unknown part inside might have asked for the rest
-
-    def at(self, key: str) -> str:
-        """The path of a key, as the user wrote it."""
-        if self.listed:
-            return self.path
-        return f"{self.path}.{key}" if self.path else key
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where in the configuration a part is being planned."""
-
-    slot: str
-    sections: tuple[_Section, ...]  # outer first
-    title: str = "the configuration"
-
-    def inside(self, section: _Section) -> _Place:
-        return _Place(self.slot, (*self.sections, section), self.title)
-
-    def names(self, key: str) -> tuple[str, ...]:
-        """How a key may be written for this place; the first that is found counts."""
-        return (f"{self.slot}_{key}", key) if self.slot else (key,)
-
-    def find(self, key: str) -> tuple[_Section, str] | None:
-        for section in reversed(self.sections):
-            for name in self.names(key):
-                if name in section.values:
-                    return section, name
-        return None
 
 
 class Planner:
@@ -194,7 +38,7 @@ class Planner:
 
     def __init__(self, config: Mapping[str, Any], source: str | None = None) -> None:
         self._source = source
-        self._sections: dict[int, _Section] = {}
+        self._sections: dict[int, Section] = {}
         self._root = self._section(config, "")
         self._problems: list[str] = []
         self._known: set[str] = set()
@@ -202,12 +46,12 @@ class Planner:
 
     def section(self, part: type[T]) -> Plan[T]:
         """Plan a class that reads the file itself as its section (the model, the settings)."""
-        place = _Place("", (self._root,))
+        place = Place("", (self._root,))
         return self._part(part, part.__name__.lower(), place, part.__name__.lower())
 
     def choice(self, key: str, base: type[T], default: str | None = None) -> Plan[T] | None:
         """Plan the part that a key of the file names (``data_processor: bert``), if it is there."""
-        place = _Place(key, (self._root,))
+        place = Place(key, (self._root,))
         fallback = None if default is None else Default(default)
         parameter = Parameter(key, "part", base, optional=True, default=fallback)
         chosen = self._choose(parameter, place)
@@ -253,13 +97,13 @@ class Planner:
         """Note a problem; with a key, the nearest known one is suggested."""
         self._problems.append(problem + did_you_mean(key, known) if key else problem)
 
-    def _section(self, values: Mapping[str, Any], path: str, *, listed: bool = False) -> _Section:
+    def _section(self, values: Mapping[str, Any], path: str, *, listed: bool = False) -> Section:
         """One account for one mapping, however many parts read it."""
-        return self._sections.setdefault(id(values), _Section(values, path, listed=listed))
+        return self._sections.setdefault(id(values), Section(values, path, listed=listed))
 
-    def _part(self, part: type[T], name: str, place: _Place, title: str) -> Plan[T]:
+    def _part(self, part: type[T], name: str, place: Place, title: str) -> Plan[T]:
         plan = Plan(part, name, place.slot, title)
-        place = _Place(place.slot, place.sections, title)
+        place = Place(place.slot, place.sections, title)
         for key, parameter in parameters(part).items():
             if parameter.kind == "key":
                 self._key(parameter, place, plan)
@@ -267,7 +111,7 @@ class Planner:
                 plan.parts[key] = self._choose(parameter, place)
         return plan
 
-    def _key(self, parameter: Parameter, place: _Place, plan: Plan[Any]) -> None:
+    def _key(self, parameter: Parameter, place: Place, plan: Plan[Any]) -> None:
         self._known |= set(place.names(parameter.name))
         found = place.find(parameter.name)
         if found is None:
@@ -285,7 +129,7 @@ class Planner:
                 f"{section.at(name)}: {value!r} does not fit ({parameter.meaning}): {error}"
             )
 
-    def _claim(self, section: _Section, key: str, title: str, meaning: str) -> None:
+    def _claim(self, section: Section, key: str, title: str, meaning: str) -> None:
         """Note who asks for a key; two askers must mean the same."""
         other, known = section.asked.setdefault(key, (title, meaning))
         if known != meaning:
@@ -296,12 +140,12 @@ class Planner:
 
     # Parts: how a value chooses them
 
-    def _choose(self, parameter: Parameter, place: _Place) -> Plan[Any] | list[Plan[Any]] | None:
+    def _choose(self, parameter: Parameter, place: Place) -> Plan[Any] | list[Plan[Any]] | None:
         key = parameter.name
         self._known.add(key)
         found = place.find(key)
         # The parts of a class that reads a section are its slots; parts inside them keep theirs.
-        place = _Place(place.slot or key, place.sections, place.title)
+        place = Place(place.slot or key, place.sections, place.title)
         if found is None:
             return self._default(parameter, place)
         section, name = found
@@ -325,7 +169,7 @@ class Planner:
             return self._distinct(parameter, [plan for plan in plans if plan], path)
         return self._one(parameter, value, place, path)
 
-    def _default(self, parameter: Parameter, place: _Place) -> Plan[Any] | list[Plan[Any]] | None:
+    def _default(self, parameter: Parameter, place: Place) -> Plan[Any] | list[Plan[Any]] | None:
         if isinstance(parameter.default, Default):
             return self._one(parameter, parameter.default.name, place, parameter.name)
         if parameter.required:
@@ -337,7 +181,7 @@ class Planner:
             )
         return [] if parameter.many else None
 
-    def _one(self, parameter: Parameter, value: Any, place: _Place, path: str) -> Plan[Any] | None:
+    def _one(self, parameter: Parameter, value: Any, place: Place, path: str) -> Plan[Any] | None:
         """Plan what one value names: a name, {name: {keys}}, a section, or a list."""
         registry = Registry.of(parameter.hint)
         assert registry is not None, parameter.hint
@@ -357,16 +201,16 @@ class Planner:
         )
 
     def _nested(
-        self, parameter: Parameter, value: Mapping[str, Any], place: _Place, path: str
+        self, parameter: Parameter, value: Mapping[str, Any], place: Place, path: str
     ) -> Plan[Any] | None:
         """A section read at the present slot: ``stream_0: {encoder: …, hidden_size: …}``."""
         section = self._section(value, path)
         self._claim(section, place.slot, place.title, f"part {parameter.hint.__name__}")
-        inner = _Place(place.slot, (*place.sections, section), place.title)
+        inner = Place(place.slot, (*place.sections, section), place.title)
         return self._one(parameter, value[place.slot], inner, section.at(place.slot))
 
     def _with_keys(
-        self, registry: Registry[Any], value: Mapping[str, Any], place: _Place, path: str
+        self, registry: Registry[Any], value: Mapping[str, Any], place: Place, path: str
     ) -> Plan[Any] | None:
         """``{name: {keys}}``: a part with a section of its own."""
         ((name, keys),) = value.items()
@@ -381,7 +225,7 @@ class Planner:
             self._entry(plan, registry, section)
         return plan
 
-    def _entry(self, plan: Plan[Any], registry: Registry[Any], section: _Section) -> None:
+    def _entry(self, plan: Plan[Any], registry: Registry[Any], section: Section) -> None:
         """Keys that belong to the list entry itself: its name, its weight."""
         for key, kind in getattr(registry.base, "entry_keys", {}).items():
             if key not in section.values:
@@ -397,7 +241,7 @@ class Planner:
             plan.attributes["loss_weight" if key == "weight" else key] = value
 
     def _named(
-        self, registry: Registry[Any], name: Any, place: _Place, path: str
+        self, registry: Registry[Any], name: Any, place: Place, path: str
     ) -> Plan[Any] | None:
         try:
             part = registry.get(str(name))
@@ -413,7 +257,7 @@ class Planner:
         if not isinstance(value, Mapping):
             self.report(f"{path}: {value!r} is no section; write a model's keys below it.")
             return None
-        place = _Place("", (self._section(value, path),))
+        place = Place("", (self._section(value, path),))
         return self._part(parameter.hint, parameter.name, place, path)
 
     def _distinct(self, parameter: Parameter, plans: list[Plan[Any]], path: str) -> list[Plan[Any]]:
@@ -424,7 +268,7 @@ class Planner:
             self.report(f"{path}: two entries are called '{name}'; {way_out}.")
         return plans
 
-    def _refuse(self, place: _Place, *problems: str) -> None:
+    def _refuse(self, place: Place, *problems: str) -> None:
         """Note that no part can be planned here: nobody knows which keys it would ask for."""
         self._problems.extend(problems)
         for section in place.sections:
@@ -447,28 +291,6 @@ def build(base: type[T], name: str, **keys: Any) -> T:
     planner.finish(also_known=plan.asks() if plan else ())
     assert plan is not None
     return plan.build({key: keys[key] for key in plan.asks() if key in keys})
-
-
-def decode(hint: Any, value: Any) -> Any:
-    """A value of a configuration as the type its parameter states, strictly.
-
-    Raises:
-        ValueError: it is of another type.
-    """
-    adapter = _adapter(hint)
-    try:
-        return adapter.validate_json(json.dumps(value), strict=True)
-    except TypeError as error:
-        raise ValueError(str(error)) from None
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(step) for step in first["loc"])
-        raise ValueError((f"{place}: " if place else "") + first["msg"].lower() + ".") from None
-
-
-@functools.cache
-def _adapter(hint: Any) -> pydantic.TypeAdapter[Any]:
-    return pydantic.TypeAdapter(hint)
 
 
 def _kind(base: type) -> str:

@@ -1,4 +1,4 @@
-"""Configuration files: reading and writing.
+"""Configuration files: reading and writing, and values of the types that are asked for.
 
 YAML is read by the rules of YAML 1.2 for numbers and booleans: ``1e-4`` is a float, ``on`` a
 string, ``012`` twelve. PyYAML by itself follows YAML 1.1 and takes the first for a string.
@@ -6,12 +6,14 @@ string, ``012`` twelve. PyYAML by itself follows YAML 1.1 and takes the first fo
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import yaml
 
 from uer.errors import ConfigError, did_you_mean
@@ -87,6 +89,28 @@ def _sentence(error: yaml.YAMLError) -> str:
 def parse_value(text: str) -> Any:
     """One value as it would be read in a file: ``"1e-4"`` → 0.0001, ``"true"`` → True."""
     return parse_yaml(text)
+
+
+def decode(hint: Any, value: Any) -> Any:
+    """A value of a configuration as the type its parameter states, strictly.
+
+    Raises:
+        ValueError: it is of another type.
+    """
+    adapter = _adapter(hint)
+    try:
+        return adapter.validate_json(json.dumps(value), strict=True)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(step) for step in first["loc"])
+        raise ValueError((f"{place}: " if place else "") + first["msg"].lower() + ".") from None
+
+
+@functools.cache
+def _adapter(hint: Any) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(hint)
 
 
 def dump_yaml(config: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import torch
 from uer.batch import Batch
 from uer.data.instances import TokenStore
 from uer.data.media.report import MediaReport
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.errors import ConfigError, UserError
 from uer.images.base import Images
 from uer.images.single import SingleImage

@@ -10,13 +10,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from uer.builder import Plan, Planner, decode
+from uer.builder import Planner
 from uer.components import Target, targets
-from uer.config import find_config, load_config
+from uer.config import decode, find_config, load_config
 from uer.errors import ConfigError
-from uer.interop.legacy_config import Dialect, translate
+from uer.interop.legacy.config import translate
+from uer.interop.legacy.dialect import Dialect
 from uer.model import Model
 from uer.optimizers.base import Optimizer
+from uer.planned import Plan
 from uer.processors.base import Processor
 from uer.schedules.base import Schedule
 from uer.signature import parameters

@@ -10,11 +10,13 @@ from support import TINY, python, table
 from uer.builder import build
 from uer.cli.main import run
 from uer.config import dump_yaml, load_config
-from uer.interop.legacy_checkpoint import write_legacy
+from uer.interop.legacy.checkpoint import write_legacy
 from uer.interop.pretrained import checkpoint_config, load_pretrained, read_tensors
 from uer.recipe import read_recipe
 from uer.tokenizers.base import Tokenizer
 from uer.training.checkpoint import load_trainer_state, read_weights
+
+pytestmark = pytest.mark.usefixtures("no_measurement")
 
 CONFIG = {
     "data_processor": "mlm",
@@ -35,14 +37,6 @@ def called(command, **flags):
         values = value if isinstance(value, list) else [] if value is True else [value]
         words += [f"--{name}", *map(str, values)]
     return run(command, words, command)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_measurement():
-    """The speed of the device takes longer to measure than these runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("uer.cli.pretrain.peak_flops", lambda device, precision: 1e12)
-        yield
 
 
 @pytest.fixture(scope="module")

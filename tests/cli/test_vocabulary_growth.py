@@ -13,6 +13,8 @@ from uer.tokenizers.base import read_vocabulary
 from uer.training.checkpoint import read_weights
 from uer.training.loading import fill
 
+pytestmark = pytest.mark.usefixtures("no_measurement")
+
 NEW = ["zebra", "##bra", "zorro"]
 BODY = {"embedding": ["word", "pos"], "encoder": "transformer", **TINY}
 CONFIG = {**BODY, "data_processor": "mlm", "seq_length": 32, "target": "mlm", "tie_weights": True}
@@ -66,14 +68,6 @@ def test_other_shapes_do_not_grow():
     weights = model_of(BERT).state_dict()
     wider = model_of({**BERT, "max_seq_length": 66}, vocab_size=VOCAB)
     assert extended(weights, wider, {(VOCAB, VOCAB + 2)})[1] == []
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_measurement():
-    """The speed of the device takes longer to measure than these runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("uer.cli.pretrain.peak_flops", lambda device, precision: 1e12)
-        yield
 
 
 def called(command, *positional, **flags):

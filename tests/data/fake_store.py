@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from uer.builder import Planner
-from uer.data.instances import gather_sides
+from uer.data.ragged import gather_sides
 from uer.processors.base import Processor
 
 PAD, CLS, SEP, MASK, UNK = 0, 1, 2, 3, 4

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from support import MODELS, model_of
 
 from uer.data.collate import Rows, collate
-from uer.data.instances import Constant, Instances, Ragged, Span, gather
+from uer.data.instances import Constant, Instances, Span
+from uer.data.ragged import Ragged, gather
 from uer.processors.base import Prepared
 
 PAIR = (Constant(1), Span(0, prefix=True), Constant(2), Span(1, segment=1))

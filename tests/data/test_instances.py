@@ -3,7 +3,8 @@ from fake_store import store_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uer.data.instances import Constant, Instances, Ragged, Span, gather
+from uer.data.instances import Constant, Instances, Span
+from uer.data.ragged import Ragged, gather
 
 PAIR = (
     Constant(1),

@@ -14,8 +14,9 @@ from fake_store import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from uer.data.bucket_stream import BucketStream
 from uer.data.store import Store
-from uer.data.stream import BucketStream, TextStream
+from uer.data.text_stream import TextStream
 from uer.errors import ConfigError, DataError
 from uer.processors.cls import Cls
 from uer.processors.lm import Lm
@@ -31,7 +32,7 @@ ROWS = store_of(
 @pytest.fixture(autouse=True, scope="module")
 def small_windows():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("uer.data.stream.WINDOW", 16)
+        patch.setattr("uer.data.text_stream.WINDOW", 16)
         yield
 
 

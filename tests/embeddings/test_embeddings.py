@@ -4,10 +4,9 @@ import math
 
 import pytest
 import torch
+from support import embedding
 
 from uer.batch import Batch
-from uer.builder import build
-from uer.components import Embedding
 from uer.errors import DataError
 from uer.states import States
 
@@ -20,8 +19,8 @@ def embedded(part, states=None, **fields):
 
 
 def test_words_may_be_scaled():
-    plain = build(Embedding, "word", emb_size=16, vocab_size=5)
-    scaled = build(Embedding, "word", emb_size=16, vocab_size=5, scale_embedding=True)
+    plain = embedding("word", vocab_size=5)
+    scaled = embedding("word", vocab_size=5, scale_embedding=True)
     scaled.load_state_dict(plain.state_dict())
     torch.testing.assert_close(embedded(scaled), 4 * embedded(plain))
 
@@ -29,7 +28,7 @@ def test_words_may_be_scaled():
 @pytest.mark.parametrize("position", [None, POSITION])
 def test_positions_may_start_at_a_later_row(position):
     zero = States(torch.zeros(2, 4, 8), position=position)
-    part = build(Embedding, "pos", emb_size=8, max_seq_length=4, position_offset=2)
+    part = embedding("pos", emb_size=8, max_seq_length=4, position_offset=2)
     places = torch.arange(4).expand(2, 4) if position is None else position
     assert part.weight.shape == (6, 8)
     assert torch.equal(embedded(part, zero), part.weight[places + 2])
@@ -39,7 +38,7 @@ def test_positions_may_start_at_a_later_row(position):
 
 def test_sinusoids_are_those_of_the_paper():
     zero = States(torch.zeros(2, 4, 6), position=POSITION)
-    got = embedded(build(Embedding, "sinusoidalpos", emb_size=6), zero)
+    got = embedded(embedding("sinusoidalpos", emb_size=6), zero)
     for row in range(2):
         for column in range(4):
             place = POSITION[row, column].item()
@@ -55,10 +54,10 @@ def test_sinusoids_in_halves_are_those_of_pegasus():
     theirs = PegasusSinusoidalPositionalEmbedding(12, 8)
     theirs.weight.data.copy_(theirs.create_weight())
     zero = States(torch.zeros(1, 12, 8))
-    ours = build(Embedding, "sinusoidalpos", emb_size=8, sinusoids="halves")
+    ours = embedding("sinusoidalpos", emb_size=8, sinusoids="halves")
     torch.testing.assert_close(embedded(ours, zero)[0], theirs.weight, atol=1e-6, rtol=0)
 
 
 def test_an_odd_width_has_one_sine_more():
-    part = build(Embedding, "sinusoidalpos", emb_size=5)
+    part = embedding("sinusoidalpos", emb_size=5)
     assert embedded(part, States(torch.zeros(1, 3, 5))).shape == (1, 3, 5)

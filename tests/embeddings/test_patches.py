@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from support import embedding
 from torch.nn import functional as F
 
 from uer.batch import Batch
-from uer.builder import Planner, build
+from uer.builder import Planner
 from uer.components import Embedding
 from uer.errors import ConfigError, DataError
 from uer.grid import Grid
@@ -18,7 +19,7 @@ IDS = torch.tensor([[3, 1, 2, 0], [1, 1, 2, 3]])
 
 
 def patch(name="patch", **keys):
-    return build(Embedding, name, **{**SIZES, **keys})
+    return embedding(name, **{**SIZES, **keys})
 
 
 def convolved(part, image=IMAGE):
@@ -57,10 +58,9 @@ def test_a_second_token_is_for_a_teacher():
 
 def test_only_visible_patches_are_read_at_their_positions():
     visible = torch.tensor([[1, 4], [0, 5]])
-    parts = ["patch", "pos"]
-    embedding = build(Embedding, "sum", parts=parts, max_seq_length=7, **SIZES).eval()
-    whole = embedding(Batch({"image": IMAGE}), None)
-    some = embedding(Batch({"image": IMAGE, "visible": visible}), None)
+    part = embedding("sum", parts=["patch", "pos"], max_seq_length=7, **SIZES)
+    whole = part(Batch({"image": IMAGE}), None)
+    some = part(Batch({"image": IMAGE, "visible": visible}), None)
     assert some.position.tolist() == [[0, 2, 5], [0, 1, 6]]
     torch.testing.assert_close(some.hidden[0], whole.hidden[0, [0, 2, 5]])
     torch.testing.assert_close(some.hidden[1], whole.hidden[1, [0, 1, 6]])
@@ -78,9 +78,8 @@ def test_masked_patches_are_one_vector():
 
 @pytest.mark.parametrize(("way", "corners"), [("bicubic", False), ("bilinear_corners", True)])
 def test_positions_are_stretched_over_images_of_another_size(way, corners):
-    part = build(
-        Embedding, "pos", emb_size=8, max_seq_length=9, position_interpolation=way
-    )  # two tokens, then 2 x 3 patches, and a row that nobody asks for
+    # two tokens, then 2 x 3 patches, and a row that nobody asks for
+    part = embedding("pos", emb_size=8, max_seq_length=9, position_interpolation=way)
     grid = Grid(known=(2, 3), actual=(4, 5), before=2)
     got = part(Batch({}), States(torch.zeros(1, 22, 8), grid=grid)).hidden[0]
     assert torch.equal(got[:2], part.weight[:2])
@@ -95,7 +94,7 @@ def test_positions_are_stretched_over_images_of_another_size(way, corners):
 
 
 def test_positions_of_something_else_are_not_stretched():
-    part = build(Embedding, "pos", emb_size=8, max_seq_length=6)
+    part = embedding("pos", emb_size=8, max_seq_length=6)
     with pytest.raises(DataError, match="holds no 2 x 3 patches behind 1 tokens"):
         part(Batch({}), States(torch.zeros(1, 13, 8), grid=Grid((2, 3), (3, 4), 1)))
 
@@ -106,20 +105,20 @@ def test_fixed_positions_are_those_of_mae():
     )
 
     theirs = build_2d_sinusoidal_position_embedding(2, 3, 8, cls_token=True)
-    ours = build(Embedding, "gridpos", **SIZES)
+    ours = embedding("gridpos", **SIZES)
     assert torch.equal(ours.weight, theirs.roll(4, 1))  # MAE has columns before rows
     assert not ours.weight.requires_grad
 
 
 def test_fixed_positions_tell_rows_from_columns():
-    part = build(Embedding, "gridpos", class_token=False, **SIZES)
+    part = embedding("gridpos", class_token=False, **SIZES)
     column, row = part.weight.view(2, 3, 2, 4).unbind(2)
     assert torch.equal(column[0], column[1]) and not torch.equal(column[0, 0], column[0, 1])
     assert torch.equal(row[:, 0], row[:, 1]) and not torch.equal(row[0, 0], row[1, 0])
 
 
 def test_a_text_stands_before_its_image():
-    part = build(Embedding, "word_patch", vocab_size=5, **SIZES)
+    part = embedding("word_patch", vocab_size=5, **SIZES)
     real = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]]).bool()
     states = part(Batch({"ids": IDS, "validity": real, "image": IMAGE}), None)
     assert states.hidden.shape == (2, 11, 8) and states.indexed == slice(0, 4)

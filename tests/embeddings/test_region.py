@@ -2,25 +2,12 @@
 
 import pytest
 import torch
-from support import TINY, model_of
+from support import VLP, model_of
 from torch.nn import functional as F
 
 from uer.batch import Batch
 from uer.errors import DataError
 from uer.layers.pooling import pool
-
-VLP = {
-    **TINY,
-    "embedding": ["region", {"seg": {"segments_num": 4}}],
-    "text_embedding": ["word", "pos"],
-    "embedding_dropout": 0.0,
-    "region_size": 6,
-    "region_hidden_size": 10,
-    "box_size": 5,
-    "encoder": "transformer",
-    "mask": "causal_with_prefix",
-    "target": "mlm",
-}
 
 
 def shown(modes=(0, 1), rows=2):

@@ -2,12 +2,10 @@
 
 import pytest
 import torch
-from support import TINY, model_of
+from support import TINY, embedding, model_of
 from transformers import ASTConfig, ASTModel
 
 from uer.batch import Batch
-from uer.builder import build
-from uer.components import Embedding
 from uer.errors import ConfigError, DataError
 
 CONVOLUTIONS = {"conv_channels": [12, 10], "conv_kernel_sizes": [4, 3], "conv_strides": [3, 2]}
@@ -17,19 +15,13 @@ def sound(shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
+def speech(*channels, **keys):
+    sizes = {"audio_feature_size": 5, "conv_kernel_sizes": [5, 3]}
+    return embedding("speech", conv_channels=list(channels), **sizes, **keys)
+
+
 def test_speech_halves_frames_twice_and_scales():
-    plain, scaled = (
-        build(
-            Embedding,
-            "speech",
-            emb_size=16,
-            audio_feature_size=5,
-            conv_channels=[24, 32],
-            conv_kernel_sizes=[5, 3],
-            scale_embedding=scale,
-        )
-        for scale in (False, True)
-    )
+    plain, scaled = (speech(24, 32, scale_embedding=scale) for scale in (False, True))
     scaled.load_state_dict(plain.state_dict())
     batch = Batch({"frames": sound([2, 21, 5]), "length": torch.tensor([21, 9])})
     states = plain(batch, None)
@@ -40,28 +32,11 @@ def test_speech_halves_frames_twice_and_scales():
     full = plain(Batch({"frames": batch["frames"], "length": torch.tensor([21, 21])}), None)
     assert full.validity is None
     with pytest.raises(ConfigError, match=r"conv_channels: \[24, 32\] end in vectors of width 32"):
-        build(
-            Embedding,
-            "speech",
-            emb_size=16,
-            conv_channels=[24, 32],
-            conv_kernel_sizes=[5, 3],
-            conv_act="gelu",
-        )
+        speech(24, 32, conv_act="gelu")
 
 
 def test_speech_has_other_strides_norms_and_activations():
-    made = build(
-        Embedding,
-        "speech",
-        emb_size=16,
-        audio_feature_size=5,
-        conv_channels=[8, 16],
-        conv_kernel_sizes=[5, 3],
-        conv_strides=[3, 1],
-        conv_act="gelu",
-        conv_layernorm="normal",
-    )
+    made = speech(8, 16, conv_strides=[3, 1], conv_act="gelu", conv_layernorm="normal")
     frames = sound([1, 30, 5])
     expected = frames
     for convolution in made.convolutions:
@@ -74,7 +49,7 @@ def test_speech_has_other_strides_norms_and_activations():
 
 def wave(**keys):
     torch.manual_seed(0)
-    return build(Embedding, "wave", emb_size=16, **{**CONVOLUTIONS, **keys}).eval()
+    return embedding("wave", **{**CONVOLUTIONS, **keys})
 
 
 def test_padding_does_not_leak_into_frames_of_a_layer_normed_wave():
@@ -160,11 +135,11 @@ def test_convolutional_positions_do_not_see_padding(kernel):
 
 def test_the_groups_of_convolutional_positions_divide_the_width():
     with pytest.raises(ConfigError, match="conv_pos_groups: 3 does not divide emb_size 16"):
-        build(Embedding, "convpos", emb_size=16, conv_pos_groups=3)
+        embedding("convpos", conv_pos_groups=3)
 
 
 def test_frames_are_mapped_one_by_one():
-    made = build(Embedding, "frame", emb_size=16, audio_feature_size=5)
+    made = embedding("frame", audio_feature_size=5)
     batch = Batch({"frames": sound([2, 6, 5]), "length": torch.tensor([6, 4])})
     states = made(batch, None)
     torch.testing.assert_close(states.hidden[1, 2], made.projection(batch["frames"][1, 2]))
@@ -175,7 +150,7 @@ SPECTROGRAM = {"audio_feature_size": 12, "spectrogram_patch": [4, 4]}
 
 
 def test_patches_go_through_time_first_and_shorter_sounds_have_fewer():
-    made = build(Embedding, "spectrogram", emb_size=16, **SPECTROGRAM)
+    made = embedding("spectrogram", **SPECTROGRAM)
     frames = torch.zeros(2, 20, 12)
     frames[:, 4:8, 8:] = 1.0  # second of time, third of frequency
     states = made(Batch({"frames": frames, "length": torch.tensor([20, 9])}), None)
@@ -189,7 +164,7 @@ def test_patches_go_through_time_first_and_shorter_sounds_have_fewer():
     assert torch.equal(hidden.at(torch.tensor([5]))[0], made.mask.weight)
     assert torch.equal(hidden.extras["features"], states.extras["features"])
     with pytest.raises(ConfigError, match=r"spectrogram_patch: \[4\] must be two numbers"):
-        build(Embedding, "spectrogram", emb_size=16, spectrogram_patch=[4])
+        embedding("spectrogram", spectrogram_patch=[4])
 
 
 def test_overlapping_patches_are_those_of_transformers():

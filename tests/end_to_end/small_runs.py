@@ -9,7 +9,7 @@ from uer.cli.tokenizer import side_facts
 from uer.config import load_config
 from uer.data.preprocess import preprocess
 from uer.data.store import Store
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.processors.base import processors
 from uer.recipe import read_recipe
 from uer.tokenizers.space import SpaceTokenizer

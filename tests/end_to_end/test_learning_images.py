@@ -11,7 +11,7 @@ from uer.builder import build
 from uer.data.media.references import MediaColumn, Reference
 from uer.data.preprocess import preprocess_media
 from uer.data.store import Store
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.recipe import read_recipe
 from uer.tokenizers.base import Tokenizer
 

@@ -11,7 +11,7 @@ from uer.cli.main import run
 from uer.cli.tokenizer import side_facts
 from uer.config import dump_yaml
 from uer.data.store import Store
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.recipe import read_recipe
 from uer.tokenizers.base import load
 

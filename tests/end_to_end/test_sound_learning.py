@@ -8,7 +8,7 @@ import torch
 from support import REPOSITORY
 
 from uer.batch import Batch
-from uer.data.stream import BucketStream
+from uer.data.bucket_stream import BucketStream
 from uer.recipe import read_recipe
 
 sys.path.insert(0, str(REPOSITORY / "tests" / "processors"))

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support import TINY, model_of
+from support import TINY, VLP, model_of
 
 from uer.batch import Batch
 from uer.errors import ConfigError
@@ -87,20 +87,6 @@ def test_texts_end_and_hold_no_codes():
     assert len(text) == 6 or said[len(text)] == 3
     for row in one.texts(codes, 50, Sampling(), generator, max_length=6):
         assert len(row) <= 6 and all(token < 30 and token != 3 for token in row)
-
-
-VLP = {
-    **TINY,
-    "embedding": ["region", {"seg": {"segments_num": 4}}],
-    "text_embedding": ["word", "pos"],
-    "embedding_dropout": 0.0,
-    "region_size": 6,
-    "region_hidden_size": 10,
-    "box_size": 5,
-    "encoder": "transformer",
-    "mask": "causal_with_prefix",
-    "target": "mlm",
-}
 
 
 @torch.no_grad()

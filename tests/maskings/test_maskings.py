@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uer.builder import build
-from uer.data.instances import gather
+from uer.data.ragged import gather
 from uer.data.randomness import Draw
 from uer.errors import ConfigError
 from uer.maskings.base import Candidates, Masking

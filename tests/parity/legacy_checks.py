@@ -3,7 +3,7 @@
 import torch
 from legacy_packs import batch_of, built, hiddens, returned
 
-from uer.interop.legacy_checkpoint import read_legacy, write_legacy
+from uer.interop.legacy.checkpoint import read_legacy, write_legacy
 
 CLOSE = {"atol": 1e-4, "rtol": 0}
 

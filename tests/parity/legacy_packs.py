@@ -4,7 +4,7 @@ import torch
 
 from uer.batch import Batch
 from uer.builder import Planner
-from uer.interop.legacy_config import translate
+from uer.interop.legacy.config import translate
 from uer.model import Model
 
 

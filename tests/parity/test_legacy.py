@@ -12,7 +12,7 @@ from legacy_checks import check
 from safetensors.torch import load_file
 
 from uer.errors import ConfigError
-from uer.interop.legacy_config import translate
+from uer.interop.legacy.config import translate
 from uer.processors.base import processors
 
 ROOT = Path(os.environ.get("UER_PARITY_DIR", Path(__file__).parents[3] / "shared" / "parity"))

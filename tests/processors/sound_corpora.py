@@ -3,10 +3,10 @@
 import numpy as np
 import soundfile
 
+from uer.data.bucket_stream import BucketStream
 from uer.data.preprocess import preprocess_media
 from uer.data.randomness import Draw
 from uer.data.store import Store
-from uer.data.stream import BucketStream
 from uer.tokenizers.byte import ByteTokenizer
 
 RATE = 8000

@@ -14,7 +14,7 @@ from fake_store import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uer.data.instances import gather
+from uer.data.ragged import gather
 from uer.data.randomness import Draw
 from uer.data.spans import cut_sentences
 from uer.errors import ConfigError, DataError

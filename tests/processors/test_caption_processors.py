@@ -12,7 +12,7 @@ from uer.data.media.report import MediaReport
 from uer.data.preprocess import preprocess_media
 from uer.data.randomness import Draw
 from uer.data.store import Store
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.errors import ConfigError, DataError
 from uer.tokenizers.base import Tokenizer
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from fake_store import CLS, MARKS, SEP, store_of
 
-from uer.data.instances import gather
+from uer.data.ragged import gather
 from uer.data.randomness import Draw
 from uer.errors import DataError
 from uer.processors.cls import Cls

@@ -6,7 +6,7 @@ from fake_store import CLS, MARKS, SEP, store_of, store_of_lengths
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uer.data.instances import gather
+from uer.data.ragged import gather
 from uer.data.randomness import Draw
 from uer.errors import ConfigError, DataError
 from uer.processors.dalle import Dalle

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from uer.builder import Planner
+from uer.builder import build
 from uer.data.media.references import MediaColumn, Reference
 from uer.data.store import Store
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.processors.base import Processor
 
 
@@ -17,11 +17,8 @@ def test_labels_say_where_patches_are_hidden(tmp_path):
     references = [Reference(f"{number}.png") for number in range(4)]
     store = Store.in_memory(None, [], media={"image": MediaColumn.of(tmp_path, references)})
     keys = {"image_height": 32, "image_width": 32, "patch_size": 8, "image_mask_rate": 0.5}
-    planner = Planner({"data_processor": "data2vec", **keys})
-    plan = planner.choice("data_processor", Processor)
-    planner.finish()
     options = {"batch_size": 4, "seq_length": 16, "packing": "off", "seed": 1}
-    batch = TextStream(store, plan.build({}), **options).next()
+    batch = TextStream(store, build(Processor, "data2vec", **keys), **options).next()
     masked = batch["src.masked"]
     assert masked.shape == (4, 16) and masked.sum(1).tolist() == [8] * 4
     expected = masked.flatten().nonzero().flatten()

@@ -7,12 +7,12 @@ from fake_store import FACTS, make_processor
 from PIL import Image
 from support import SPECIALS, WORDS
 
-from uer.builder import Planner, build
+from uer.builder import build
 from uer.data.media.references import MediaColumn, Reference
 from uer.data.preprocess import preprocess_media
 from uer.data.randomness import Draw
 from uer.data.store import Store
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.errors import ConfigError, DataError
 from uer.processors._patch_masks import blocks, split_at_random
 from uer.processors.base import Processor
@@ -31,10 +31,7 @@ def store_in(folder, rows=6, **columns):
 
 
 def processor_of(name, **keys):
-    planner = Planner({"data_processor": name, **SIZE, **keys})
-    plan = planner.choice("data_processor", Processor)
-    planner.finish()
-    return plan.build({})
+    return build(Processor, name, **{**SIZE, **keys})
 
 
 def stream_of(store, processor, batch_size=3, **keys):

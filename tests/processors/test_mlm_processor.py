@@ -4,7 +4,7 @@ from fake_store import CLS, SEP, make_processor, store_of, store_of_lengths
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uer.data.instances import gather
+from uer.data.ragged import gather
 from uer.data.randomness import Draw
 
 DRAW = Draw(1, 0)

@@ -7,7 +7,7 @@ from fake_store import make_processor, pair_store, prepare_all, random_store, st
 
 from uer.data.formats import FORMATS
 from uer.data.randomness import Draw
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.errors import ConfigError
 from uer.processors.base import Prepared, processors
 

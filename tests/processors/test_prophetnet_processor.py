@@ -4,9 +4,9 @@ from fake_store import CLS, MASK, PAD, SEP, make_processor, random_store, store_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uer.data.instances import gather_sides
+from uer.data.ragged import gather_sides
 from uer.data.randomness import Draw
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.errors import ConfigError
 
 ALL_MASKED = {"mask_split": (1.0, 0.0, 0.0)}

@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 from support import TINY, model_of
 
-from uer.builder import Planner
+from uer.builder import build
 from uer.data.media.references import MediaColumn, Reference
 from uer.data.store import Store
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.errors import ConfigError, DataError
 from uer.processors.base import Processor
 
@@ -33,10 +33,7 @@ def store_in(folder, rows=6):
 
 
 def processor_of(**keys):
-    planner = Planner({"data_processor": "views", **SIZE, **keys})
-    plan = planner.choice("data_processor", Processor)
-    planner.finish()
-    return plan.build({})
+    return build(Processor, "views", **{**SIZE, **keys})
 
 
 def stream_of(store, batch_size=3, **keys):

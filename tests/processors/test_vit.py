@@ -11,7 +11,7 @@ from PIL import Image
 from uer.data.media.references import MediaColumn, Reference
 from uer.data.randomness import Draw
 from uer.data.store import Store
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.errors import ConfigError, DataError
 from uer.processors.base import Prepared, processors
 

@@ -13,7 +13,7 @@ from uer.data.media.references import MediaColumn, MediaError, Reference
 from uer.data.media.regions import open_regions
 from uer.data.preprocess import preprocess_media
 from uer.data.store import Store
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.errors import DataError
 from uer.processors.base import Processor
 from uer.tokenizers.base import Tokenizer

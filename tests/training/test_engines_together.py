@@ -13,7 +13,6 @@ import torch
 from ranks import HERE, finish, run, start
 from training_fakes import FakeModel
 
-from uer.layers import dropout
 from uer.training.checkpoint import load_trainer_state, load_weights, read_weights
 from uer.training.processes import Processes
 
@@ -22,11 +21,7 @@ needs_deepspeed = pytest.mark.skipif(not HAS_DEEPSPEED, reason="the extra 'deeps
 ZERO = ("zero1", "zero2", "zero3")
 
 
-@pytest.fixture(autouse=True)
-def small_pool(monkeypatch):
-    monkeypatch.setattr(dropout.POOL, "size", 4096)
-    monkeypatch.setattr(dropout.POOL, "_arrays", {})
-    monkeypatch.setattr(dropout, "UPDATES_PER_POOL", 7)
+pytestmark = pytest.mark.usefixtures("small_pool")
 
 
 def followed(engines, models, accumulations):

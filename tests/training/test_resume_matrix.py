@@ -14,6 +14,7 @@ from uer.training.checkpoint import load_trainer_state, read_weights
 from uer.training.processes import Processes
 
 pytestmark = [
+    pytest.mark.usefixtures("small_pool"),
     pytest.mark.heavy,
     pytest.mark.skipif(
         importlib.util.find_spec("deepspeed") is None, reason="the extra 'deepspeed' is missing"
@@ -21,13 +22,6 @@ pytestmark = [
 ]
 ENGINES = ("single", "ddp", "zero1", "zero2", "zero3")  # but for the first on two ranks
 FROM, TO = 10, 20
-
-
-@pytest.fixture(autouse=True)
-def small_pool(monkeypatch):
-    monkeypatch.setattr(dropout.POOL, "size", 4096)
-    monkeypatch.setattr(dropout.POOL, "_arrays", {})
-    monkeypatch.setattr(dropout, "UPDATES_PER_POOL", 7)
 
 
 def train(engine, folders, resume=()):

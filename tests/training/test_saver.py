@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_fakes import FakeModel, make_trainer, same_weights
+from training_fakes import FakeModel, folders, make_trainer, same_weights
 
 from uer.errors import UserError
-from uer.layers import dropout
 from uer.training import kept as kept_module
 from uer.training import saver as saver_module
 from uer.training.checkpoint import draft, load_trainer_state, load_weights
@@ -25,15 +24,7 @@ from uer.training.state import Contents
 CONTENTS = Contents(config="encoder: fake\n")
 
 
-@pytest.fixture(autouse=True)
-def small_pool(monkeypatch):
-    monkeypatch.setattr(dropout.POOL, "size", 4096)
-    monkeypatch.setattr(dropout.POOL, "_arrays", {})
-    monkeypatch.setattr(dropout, "UPDATES_PER_POOL", 7)
-
-
-def folders(path):
-    return sorted((p.name for p in path.iterdir() if p.is_dir()), key=lambda n: (len(n), n))
+pytestmark = pytest.mark.usefixtures("small_pool")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from training_fakes import (
     FakeModel,
     FakeStream,
     Memory,
+    folders,
     make_trainer,
     same_weights,
 )
@@ -31,16 +32,7 @@ from uer.training.checkpoint import load_trainer_state, load_weights
 from uer.training.evaluation import Evaluation
 from uer.training.machine import random_state, seed_everything
 
-
-@pytest.fixture(autouse=True)
-def small_pool(monkeypatch):
-    monkeypatch.setattr(dropout.POOL, "size", 4096)
-    monkeypatch.setattr(dropout.POOL, "_arrays", {})
-    monkeypatch.setattr(dropout, "UPDATES_PER_POOL", 7)
-
-
-def folders(path):
-    return sorted((p.name for p in path.iterdir() if p.is_dir()), key=lambda n: (len(n), n))
+pytestmark = pytest.mark.usefixtures("small_pool")
 
 
 def script(monkeypatch, losses):

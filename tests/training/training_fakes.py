@@ -175,3 +175,8 @@ def make_trainer(folder, *, model=None, stream=None, dropout=0.0, **options) -> 
 def same_weights(left: nn.Module, right: nn.Module) -> bool:
     pairs = zip(left.state_dict().values(), right.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
+
+
+def folders(path):
+    """Names of the folders inside, in the order of their numbers."""
+    return sorted((p.name for p in path.iterdir() if p.is_dir()), key=lambda n: (len(n), n))

@@ -15,10 +15,11 @@ from uer.cli.pretrain import build_model, known_facts, writers
 from uer.cli.starting import base_weights, growth, settings_of, start, told_facts
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.config import dump_yaml
+from uer.data.bucket_stream import BucketStream
 from uer.data.formats import FORMATS
 from uer.data.loader import Loader
 from uer.data.store import Store
-from uer.data.stream import BucketStream, Stream
+from uer.data.stream import Stream
 from uer.errors import ConfigError
 from uer.interop.pretrained import choose_config, dialect_of, load_pretrained
 from uer.processors.base import Processor, processors

@@ -19,8 +19,7 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from uer.builder import decode
-from uer.config import parse_value
+from uer.config import decode, parse_value
 from uer.errors import UserError
 
 _log = logging.getLogger(__name__)

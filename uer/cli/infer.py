@@ -17,9 +17,9 @@ from uer.cli.flags import POSITIONAL, Overrides
 from uer.cli.loading import Loading, reads_text
 from uer.cli.outputs import require_file_place
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
-from uer.data.stream import BucketStream
+from uer.data.bucket_stream import BucketStream
 from uer.errors import UserError
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint
+from uer.interop.legacy.checkpoint import is_legacy_checkpoint
 from uer.interop.pretrained import choose_config, dialect_of, load_pretrained
 from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugins

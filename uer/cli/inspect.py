@@ -20,7 +20,7 @@ from uer.data.formats import FORMATS
 from uer.data.media.collect import MEASURES
 from uer.data.media.references import MediaColumn, Reference
 from uer.data.media.rows import MEDIA
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.errors import ConfigError
 from uer.interop.huggingface.folders import is_foreign
 from uer.interop.huggingface.source import CONFIG

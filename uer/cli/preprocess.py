@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from tqdm import tqdm
 
-from uer.builder import Plan, Planner
+from uer.builder import Planner
 from uer.cli.flags import Overrides
 from uer.cli.loading import reads_text
 from uer.cli.tokenizer import DEFAULT, make_tokenizer, side_facts, tokenizer_keys
@@ -18,7 +18,8 @@ from uer.data.preprocess import LEFT_OUT, Summary, preprocess_media
 from uer.data.preprocess import preprocess as run
 from uer.errors import ConfigError
 from uer.files import require_writable
-from uer.interop.legacy_config import translate
+from uer.interop.legacy.config import translate
+from uer.planned import Plan
 from uer.processors.base import Processor
 from uer.registry import load_plugins
 from uer.tokenizers.base import Tokenizer, read_special_tokens

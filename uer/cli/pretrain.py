@@ -24,9 +24,12 @@ from uer.cli.starting import (
 )
 from uer.cli.tokenizer import require_vocabulary, side_facts, split_tokenizer, tokenizer_keys
 from uer.config import dump_yaml, load_config
+from uer.data.bucket_stream import BucketStream
+from uer.data.packing import Packing
 from uer.data.store import Store
 from uer.data.store_meta import tokenizer_folder
-from uer.data.stream import BucketStream, Packing, Stream, TextStream
+from uer.data.stream import Stream
+from uer.data.text_stream import TextStream
 from uer.errors import ConfigError, DataError, UserError
 from uer.interop.pretrained import (
     choose_config,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 
 from uer.cli.flags import Overrides
 from uer.cli.outputs import require_file_place
-from uer.cli.towers import first_tab_free, load_towers, read_rows, shown
+from uer.cli.towers import Comparing, first_tab_free, shown
 from uer.data.media.report import MediaReport
 from uer.errors import UserError
 from uer.files import atomic_file
 from uer.registry import load_plugins
 from uer.tasks._towers import ranks
-from uer.training.settings import Precision
 
 _log = logging.getLogger(__name__)
 
@@ -26,22 +25,8 @@ def retrieve(
     test_path: Annotated[str, "rows of text<TAB>image path, as for preprocess.py"],
     prediction_path: Annotated[str | None, "file to write the best images of each text to"] = None,
     recall_at: Annotated[list[int], "how many of the best count as found"] = (1, 5, 10),  # type: ignore[assignment]
-    media_root: Annotated[
-        str | None, "folder that the paths of images are relative to (default: the table's)"
-    ] = None,
-    media_report_path: Annotated[
-        str | None, "table to name images in that could not be read"
-    ] = None,
-    config_path: Annotated[str | None, "configuration (default: the checkpoint's)"] = None,
-    tokenizer: Annotated[
-        str | None, "name of the tokenizer, with its flags (default: the checkpoint's, else bert)"
-    ] = None,
-    special_tokens_path: Annotated[str | None, "JSON file of special tokens by role"] = None,
-    batch_size: Annotated[int, "texts or images of a batch"] = 64,
-    device: Annotated[str, "auto, cpu, cuda, cuda:<n> or mps"] = "auto",
-    precision: Annotated[Precision, "arithmetic of the forward pass"] = "auto",
-    threads: Annotated[int | None, "threads of the CPU; by default what torch chooses"] = None,
     plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
+    comparing: Annotated[dict[str, Any], Comparing],
     overrides: Overrides,
 ) -> None:
     """Measure how well texts find their images and images their texts.
@@ -54,19 +39,10 @@ def retrieve(
         raise UserError(f"--recall_at {' '.join(map(str, recall_at))}: must be at least 1.")
     if prediction_path is not None:
         require_file_place(prediction_path, flag="prediction_path", inputs=[test_path])
-    towers = load_towers(
-        load_model_path,
-        config_path,
-        overrides,
-        tokenizer=tokenizer,
-        special_tokens_path=special_tokens_path,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        threads=threads,
-    )
-    report = MediaReport(media_report_path)
-    media, texts, _, _ = read_rows(test_path, "captioned_images", media_root, report)
+    common = Comparing(**comparing)
+    towers = common.load(load_model_path, overrides)
+    report = MediaReport(common.media_report_path)
+    media, texts, _, _ = common.rows(test_path, "captioned_images", report)
     places: dict[str, int] = {}
     own = [places.setdefault(one.name, len(places)) for one in media]
     first = {place: one for one, place in zip(reversed(media), reversed(own), strict=True)}

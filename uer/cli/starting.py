@@ -9,7 +9,7 @@ from typing import Any
 
 from uer.errors import ConfigError
 from uer.interop.adapters import adapters_of, base_of, read_adapters
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint
+from uer.interop.legacy.checkpoint import is_legacy_checkpoint
 from uer.interop.pretrained import grown_from, load_pretrained
 from uer.model import Model
 from uer.recipe import Recipe

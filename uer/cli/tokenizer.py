@@ -10,7 +10,7 @@ from typing import Any
 
 from uer.builder import Planner
 from uer.errors import UserError
-from uer.interop.legacy_config import translate
+from uer.interop.legacy.config import translate
 from uer.interop.pretrained import checkpoint_tokenizer, grown_from, trained_with
 from uer.signature import parameters
 from uer.tokenizers.base import Tokenizer, read_special_tokens, tokenizers

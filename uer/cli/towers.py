@@ -1,10 +1,11 @@
-"""What the commands for models of texts and images share: loading them, reading their rows."""
+"""What the commands for models of texts and images share: flags, loading, reading rows."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -24,69 +25,81 @@ from uer.zoo.resolve import resolve
 _log = logging.getLogger(__name__)
 
 
-def load_towers(
-    load_model_path: str,
-    config_path: str | None,
-    overrides: Mapping[str, Any],
-    *,
-    tokenizer: str | None,
-    special_tokens_path: str | None,
-    batch_size: int,
-    device: str,
-    precision: Precision,
-    threads: int | None,
-) -> Towers:
-    """The model of a checkpoint; arguments as the flags.
+@dataclass(frozen=True, kw_only=True)
+class Comparing:
+    """How texts and images are read and compared; the flags of both commands."""
 
-    Raises:
-        UserError: it cannot be loaded, or compares no texts with images.
-    """
-    if batch_size < 1:
-        raise UserError(f"--batch_size {batch_size}: must be at least 1.")
-    path = resolve(load_model_path)
-    described, keys = split_tokenizer(dict(overrides))
-    dialect = dialect_of(path)
-    recipe = read_recipe(choose_config(config_path, path), keys, dialect=dialect)
-    if recipe.processor is None:
-        raise ConfigError(["data_processor: the configuration names none; choose clip or siglip."])
-    prepared = machine.prepare(device, precision, threads)
-    _log.info(prepared.line())
-    made = choose_tokenizer(tokenizer, special_tokens_path, described, path)
-    facts = {**made.facts(), **recipe.facts}
-    model = recipe.model.build(facts).to(prepared.device)
-    report = load_pretrained(model, path)
-    if report.missing:
-        raise UserError(f"{path} is no whole model of texts and images ({report.line()[:-1]}).")
-    return Towers(model, build_processor(recipe, facts), made, batch_size=batch_size)
+    media_root: Annotated[
+        str | None, "folder that the paths of images are relative to (default: the table's)"
+    ] = None
+    media_report_path: Annotated[str | None, "table to name images in that could not be read"] = (
+        None
+    )
+    config_path: Annotated[str | None, "configuration (default: the checkpoint's)"] = None
+    tokenizer: Annotated[
+        str | None, "name of the tokenizer, with its flags (default: the checkpoint's, else bert)"
+    ] = None
+    special_tokens_path: Annotated[str | None, "JSON file of special tokens by role"] = None
+    batch_size: Annotated[int, "texts or images of a batch"] = 64
+    device: Annotated[str, "auto, cpu, cuda, cuda:<n> or mps"] = "auto"
+    precision: Annotated[Precision, "arithmetic of the forward pass"] = "auto"
+    threads: Annotated[int | None, "threads of the CPU; by default what torch chooses"] = None
 
+    def load(self, checkpoint: str, overrides: Mapping[str, Any]) -> Towers:
+        """The model of a checkpoint.
 
-def read_rows(
-    path: str, corpus_format: str, media_root: str | None, report: MediaReport
-) -> tuple[list[Medium], list[str], dict[str, list[int]], list[str]]:
-    """The rows of a manifest, folder or tar file with images.
+        Raises:
+            UserError: it cannot be loaded, or compares no texts with images.
+        """
+        if self.batch_size < 1:
+            raise UserError(f"--batch_size {self.batch_size}: must be at least 1.")
+        path = resolve(checkpoint)
+        described, keys = split_tokenizer(dict(overrides))
+        dialect = dialect_of(path)
+        recipe = read_recipe(choose_config(self.config_path, path), keys, dialect=dialect)
+        if recipe.processor is None:
+            raise ConfigError(
+                ["data_processor: the configuration names none; choose clip or siglip."]
+            )
+        prepared = machine.prepare(self.device, self.precision, self.threads)
+        _log.info(prepared.line())
+        made = choose_tokenizer(self.tokenizer, self.special_tokens_path, described, path)
+        facts = {**made.facts(), **recipe.facts}
+        model = recipe.model.build(facts).to(prepared.device)
+        report = load_pretrained(model, path)
+        if report.missing:
+            raise UserError(f"{path} is no whole model of texts and images ({report.line()[:-1]}).")
+        return Towers(model, build_processor(recipe, facts), made, batch_size=self.batch_size)
 
-    Returns:
-        Their images, texts and labels (as far as the format has them), and names of classes where
-        these are sub-folders.
+    def rows(
+        self, path: str, corpus_format: str, report: MediaReport
+    ) -> tuple[list[Medium], list[str], dict[str, list[int]], list[str]]:
+        """The rows of a manifest, folder or tar file with images.
 
-    Raises:
-        DataError: it holds no row that can be used.
-    """
-    rows = Collection.of([path], corpus_format, report, media_root)
-    media: list[Medium] = []
-    texts: list[str] = []
-    columns: dict[str, list[int]] = {}
-    for piece in rows.pieces():
-        media += [Medium(rows.root, one) for one in piece.media["image"]]
-        texts += piece.texts
-        for name, values in piece.columns.items():
-            table = np.asarray(values)
-            if table.ndim != 1:
-                raise DataError(f"the {name}s are shares of classes; give each image one.", path)
-            columns.setdefault(name, []).extend(table.tolist())
-    if not media:
-        raise DataError(f"there is no row that can be used. {report.line()}", path)
-    return media, texts, columns, rows.classes
+        Returns:
+            Their images, texts and labels (as far as the format has them), and names of classes
+            where these are sub-folders.
+
+        Raises:
+            DataError: it holds no row that can be used.
+        """
+        rows = Collection.of([path], corpus_format, report, self.media_root)
+        media: list[Medium] = []
+        texts: list[str] = []
+        columns: dict[str, list[int]] = {}
+        for piece in rows.pieces():
+            media += [Medium(rows.root, one) for one in piece.media["image"]]
+            texts += piece.texts
+            for name, values in piece.columns.items():
+                table = np.asarray(values)
+                if table.ndim != 1:
+                    raise DataError(
+                        f"the {name}s are shares of classes; give each image one.", path
+                    )
+                columns.setdefault(name, []).extend(table.tolist())
+        if not media:
+            raise DataError(f"there is no row that can be used. {report.line()}", path)
+        return media, texts, columns, rows.classes
 
 
 def shown(share: float) -> str:

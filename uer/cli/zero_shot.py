@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch.nn import functional as F
 
 from uer.cli.flags import Overrides
 from uer.cli.outputs import require_file_place
-from uer.cli.towers import first_tab_free, load_towers, read_rows, shown
+from uer.cli.towers import Comparing, first_tab_free, shown
 from uer.data.media.report import MediaReport
 from uer.errors import ConfigError, DataError
 from uer.files import atomic_file
 from uer.registry import load_plugins
 from uer.tasks._towers import Towers, ranks
-from uer.training.settings import Precision
 
 _log = logging.getLogger(__name__)
 
@@ -38,22 +37,8 @@ def zero_shot(
     unlabelled: Annotated[bool, "rows are paths alone, or a folder holds images of any class"] = (
         False
     ),
-    media_root: Annotated[
-        str | None, "folder that the paths of images are relative to (default: the table's)"
-    ] = None,
-    media_report_path: Annotated[
-        str | None, "table to name images in that could not be read"
-    ] = None,
-    config_path: Annotated[str | None, "configuration (default: the checkpoint's)"] = None,
-    tokenizer: Annotated[
-        str | None, "name of the tokenizer, with its flags (default: the checkpoint's, else bert)"
-    ] = None,
-    special_tokens_path: Annotated[str | None, "JSON file of special tokens by role"] = None,
-    batch_size: Annotated[int, "texts or images of a batch"] = 64,
-    device: Annotated[str, "auto, cpu, cuda, cuda:<n> or mps"] = "auto",
-    precision: Annotated[Precision, "arithmetic of the forward pass"] = "auto",
-    threads: Annotated[int | None, "threads of the CPU; by default what torch chooses"] = None,
     plugin: Annotated[list[str] | None, "Python files that define further parts"] = None,
+    comparing: Annotated[dict[str, Any], Comparing],
     overrides: Overrides,
 ) -> None:
     """Give each image the class whose name, in a sentence, goes best with it.
@@ -65,20 +50,11 @@ def zero_shot(
         raise ConfigError([f"--template {wrong[0]!r}: there is no {{}} for the name of a class."])
     inputs = [test_path] if classes_path is None else [test_path, classes_path]
     require_file_place(prediction_path, flag="prediction_path", inputs=inputs)
-    towers = load_towers(
-        load_model_path,
-        config_path,
-        overrides,
-        tokenizer=tokenizer,
-        special_tokens_path=special_tokens_path,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        threads=threads,
-    )
-    report = MediaReport(media_report_path)
+    common = Comparing(**comparing)
+    towers = common.load(load_model_path, overrides)
+    report = MediaReport(common.media_report_path)
     corpus_format = "images" if unlabelled else "labelled_images"
-    media, _, columns, folders = read_rows(test_path, corpus_format, media_root, report)
+    media, _, columns, folders = common.rows(test_path, corpus_format, report)
     classes = folders if classes_path is None else _classes(Path(classes_path))
     _check(classes, columns.get("label", []), test_path, folders)
     vectors, kept = towers.images(media, report)

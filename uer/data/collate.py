@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from uer.batch import Batch
-from uer.data.instances import Ints, Ragged
+from uer.data.instances import Ints
 from uer.data.packing import Packing
+from uer.data.ragged import Ragged
 from uer.processors.base import Prepared
 
 

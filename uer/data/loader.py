@@ -21,7 +21,8 @@ import torch
 from uer.batch import Batch
 from uer.data.instances import Ints, TokenStore
 from uer.data.media.report import MediaReport
-from uer.data.stream import Dealt, Epoch, Numbered, Share, Stream
+from uer.data.share import Dealt, Epoch, Numbered, Share
+from uer.data.stream import Stream
 from uer.data.workers import Pool
 from uer.errors import ConfigError
 from uer.registry import load_plugin

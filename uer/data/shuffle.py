@@ -7,12 +7,15 @@ instances is shuffled as a whole, needs no memory for it and can be resumed anyw
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from uer.data.randomness import Bits, mix
 
 _ROUNDS = 6
+T = TypeVar("T")
 
 
 def permute(index: NDArray[np.int64], size: int, key: int) -> NDArray[np.int64]:
@@ -34,6 +37,11 @@ def permute(index: NDArray[np.int64], size: int, key: int) -> NDArray[np.int64]:
         items[outside] = _feistel(items[outside], half, keys)
         outside = outside[items[outside] >= size]
     return items.astype(np.int64)
+
+
+def permuted(items: list[T], key: int) -> list[T]:
+    """A list in the order of a shuffle."""
+    return [items[number] for number in permute(np.arange(len(items)), len(items), key)]
 
 
 def _feistel(items: Bits, half: int, keys: Bits) -> Bits:

@@ -1,9 +1,10 @@
 """Endless, resumable streams of batches, and single ordered passes.
 
-A stream deals out *items*: rows of packed instances (`TextStream`) or whole batches of similar
-lengths (`BucketStream`). The order of items is a function of the seed alone; a step takes the next
-ones for all ranks and each rank makes a batch of its share. So any number of ranks reads the same
-items in the same order, a position is three integers, and going back to it is exact.
+A stream deals out *items*: rows of packed instances (`uer.data.text_stream`) or whole batches of
+similar lengths (`uer.data.bucket_stream`). The order of items is a function of the seed alone; a
+step takes the next ones for all ranks and each rank makes a batch of its share. So any number of
+ranks reads the same items in the same order, a position is three integers, and going back to it is
+exact.
 """
 
 from __future__ import annotations
@@ -12,55 +13,19 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from uer.batch import Batch
 from uer.data.collate import Rows, collate
 from uer.data.formats import FORMATS
-from uer.data.instances import Instances, Ints, TokenStore
-from uer.data.media.references import Unread
+from uer.data.instances import Ints, TokenStore
 from uer.data.media.report import MediaReport
-from uer.data.packing import WINDOW, Packing, plan_sides
 from uer.data.randomness import Draw
-from uer.data.shuffle import permute
-from uer.errors import ConfigError, DataError
+from uer.data.share import Dealt, Epoch, Numbered, Share
+from uer.errors import DataError
 from uer.processors.base import Prepared, Processor, Read
-
-
-class Epoch(NamedTuple):
-    """One pass over the data.
-
-    Args:
-        draw: its randomness.
-        instances: all of them.
-        lengths: by side: int64 [N] tokens that the model sees of each.
-    """
-
-    draw: Draw
-    instances: Instances
-    lengths: dict[str, Ints]
-
-    @property
-    def size(self) -> int:
-        """N, how many instances there are."""
-        return len(self.instances)
-
-
-class Numbered(NamedTuple):
-    """A batch of an ordered pass.
-
-    Args:
-        batch: the batch.
-        numbers: int64 [D] which instance each of its documents is; empty where the rank has none
-            left and the batch is a filler without labels.
-        unread: images or sounds that could not be read.
-    """
-
-    batch: Batch
-    numbers: Ints
-    unread: list[Unread]
 
 
 class _Place(NamedTuple):
@@ -69,27 +34,6 @@ class _Place(NamedTuple):
     epoch: int
     window: int
     item: int
-
-
-class Dealt(NamedTuple):
-    """An item (numbers of instances) with its epoch."""
-
-    epoch: Epoch
-    item: Ints
-
-
-class Share(NamedTuple):
-    """What one rank makes a batch of.
-
-    Args:
-        items: one at least.
-        ordered: they belong to an ordered pass.
-        labelled: False: the item is a filler, for a rank that has none left.
-    """
-
-    items: list[Dealt]
-    ordered: bool = False
-    labelled: bool = True
 
 
 class Stream(ABC):
@@ -326,169 +270,9 @@ class Stream(ABC):
         return Numbered(batch, numbers if labelled else numbers[:0], unread)
 
 
-class TextStream(Stream):
-    """Packed rows, for pre-training.
-
-    Rows of the target side hold at most the processor's `tgt_seq_length` and are as long as the
-    longest of the batch, since corruption makes targets of any length.
-
-    Args:
-        store: the tokenised corpus.
-        processor: makes instances of it.
-        batch_size: rows of a batch and rank.
-        seq_length: tokens of a row.
-        packing: ``documents``: instances that share a row do not see each other; ``joined``: they
-            do, and positions run on; ``off``: each has its own row, as long as the longest of the
-            batch.
-        seed: of everything random.
-        rank: which of the processes this is.
-        world: how many there are.
-
-    Raises:
-        ConfigError: a setting is out of range.
-    """
-
-    def __init__(
-        self,
-        store: TokenStore,
-        processor: Processor,
-        *,
-        batch_size: int,
-        seq_length: int,
-        packing: Packing,
-        seed: int,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        rules = [
-            (batch_size < 1, f"batch_size: {batch_size} is not positive."),
-            (
-                packing not in get_args(Packing),
-                f"packing: '{packing}' is none of {', '.join(get_args(Packing))}.",
-            ),
-            (
-                processor.seq_length > seq_length,
-                f"seq_length: rows of {seq_length} tokens cannot hold the processor's instances "
-                f"of up to {processor.seq_length}.",
-            ),
-        ]
-        if problems := [sentence for broken, sentence in rules if broken]:
-            raise ConfigError(problems)
-        super().__init__(store, processor, share=batch_size, seed=seed, rank=rank, world=world)
-        self.seq_length = seq_length
-        self.packing: Packing = packing
-
-    def _windows(self, epoch: Epoch) -> int:
-        return -(-epoch.size // WINDOW)
-
-    def _window(self, epoch: Epoch, number: int, shuffled: bool) -> list[Ints]:
-        size = epoch.size
-        which = np.arange(number * WINDOW, min((number + 1) * WINDOW, size))
-        if shuffled:
-            which = permute(which, size, epoch.draw.key("shuffle"))
-        if self.packing == "off":
-            return list(which[:, None])
-        lengths = {side: of_all[which] for side, of_all in epoch.lengths.items()}
-        capacities = {side: self._capacity(side) for side in lengths}
-        rows = [which[row] for row in plan_sides(lengths, capacities)]
-        return _shuffled(rows, epoch.draw.key(f"rows {number}")) if shuffled else rows
-
-    def _rows(self, items: list[Ints]) -> Rows:
-        widths = {} if self.packing == "off" else {"src": self.seq_length}
-        return Rows(np.array([len(item) for item in items]), widths, self.packing)
-
-    def _capacity(self, side: str) -> int:
-        if not side.startswith("tgt"):
-            return self.seq_length
-        assert self.processor.tgt_seq_length is not None, "the target side has no length"
-        return self.processor.tgt_seq_length
-
-
-class BucketStream(Stream):
-    """Batches of instances of similar length, for fine-tuning and inference.
-
-    All instances of an epoch are sorted by length (of all sides together), in a new random order
-    among equals, and cut into batches; the batches come in random order. `once` goes from the
-    longest to the shortest, so that a batch too big for the memory shows at once.
-
-    Args:
-        store: the tokenised rows.
-        processor: makes instances of them.
-        batch_size: rows of a batch.
-        batch_tokens: instead of it, tokens of a batch, padding included; an instance that is
-            longer has a batch of its own.
-        seed: of everything random.
-        rank: which of the processes this is.
-        world: how many there are.
-
-    Raises:
-        ConfigError: not exactly one of the two sizes is given, or it is not positive.
-    """
-
-    def __init__(
-        self,
-        store: TokenStore,
-        processor: Processor,
-        *,
-        batch_size: int | None = None,
-        batch_tokens: int | None = None,
-        seed: int,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        if (batch_size is None) == (batch_tokens is None):
-            raise ConfigError(["give either batch_size (rows) or batch_tokens, not both or none."])
-        for name, size in (("batch_size", batch_size), ("batch_tokens", batch_tokens)):
-            if size is not None and size < 1:
-                raise ConfigError([f"{name}: {size} is not positive."])
-        super().__init__(store, processor, share=1, seed=seed, rank=rank, world=world)
-        self.batch_size, self.batch_tokens = batch_size, batch_tokens
-
-    def _windows(self, epoch: Epoch) -> int:
-        return 1
-
-    def _window(self, epoch: Epoch, number: int, shuffled: bool) -> list[Ints]:
-        size, sides = epoch.size, np.stack(list(epoch.lengths.values()), axis=1)
-        which = np.arange(size)
-        if shuffled:
-            which = permute(which, size, epoch.draw.key("shuffle"))
-        which = which[np.argsort(-sides[which].sum(axis=1), kind="stable")]
-        cuts = self._cuts(sides[which])
-        batches = [which[a:b] for a, b in zip([0, *cuts], [*cuts, size], strict=True)]
-        return _shuffled(batches, epoch.draw.key("batches")) if shuffled else batches
-
-    def _cuts(self, lengths: Ints) -> list[int]:
-        """Where batches end, the last end left out.
-
-        Args:
-            lengths: [n, sides] of the instances, their sums descending.
-        """
-        if self.batch_size is not None:
-            return list(range(self.batch_size, len(lengths), self.batch_size))
-        assert self.batch_tokens is not None
-        cuts, start = [], 0
-        while True:
-            # Every side is padded to its own longest, so sums alone would promise too much.
-            most = max(1, self.batch_tokens // int(lengths[start].sum()))
-            widths = np.maximum.accumulate(lengths[start : start + most], axis=0).sum(axis=1)
-            fitting = np.count_nonzero(np.arange(1, len(widths) + 1) * widths <= self.batch_tokens)
-            start += max(1, int(fitting))
-            if start >= len(lengths):
-                return cuts
-            cuts.append(start)
-
-    def _rows(self, items: list[Ints]) -> Rows:
-        return Rows(np.ones(sum(map(len, items)), np.int64), {}, "off")
-
-
 def _left(items: list[Ints], numbers: Ints, ordered: bool) -> list[Ints]:
     """The items without the instances that an ordered pass left out; one, if it left out all."""
     if not ordered or len(numbers) == sum(map(len, items)):
         return items
     left = [item[np.isin(item, numbers)] for item in items]
     return [item for item in left if len(item)] or [items[0][:1]]
-
-
-def _shuffled(items: list[Ints], key: int) -> list[Ints]:
-    order = permute(np.arange(len(items)), len(items), key)
-    return [items[number] for number in order]

@@ -14,8 +14,8 @@ import torch
 
 from uer.config import load_config
 from uer.errors import CheckpointError
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_state
-from uer.interop.legacy_names import to_ours
+from uer.interop.legacy.checkpoint import is_legacy_checkpoint, read_state
+from uer.interop.legacy.names import to_ours
 from uer.training.checkpoint import MARKER, check_files, read_weights
 from uer.training.freezing import plain_name
 from uer.training.lora import DOWN, SECTION, UP, adapted, digest

@@ -29,7 +29,7 @@ from uer.interop.huggingface.sentence import (
 )
 from uer.interop.huggingface.source import WORDS
 from uer.interop.huggingface.tokenizer import write_tokenizer
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy, write_legacy
+from uer.interop.legacy.checkpoint import is_legacy_checkpoint, read_legacy, write_legacy
 from uer.interop.pretrained import checkpoint_config, read_tensors, require_folder
 from uer.recipe import read_recipe
 from uer.tokenizers.base import Tokenizer, load

@@ -16,8 +16,8 @@ from uer.errors import CheckpointError
 from uer.interop.adapters import adapters_of, base_of, summed
 from uer.interop.huggingface.folders import is_foreign, open_folder
 from uer.interop.huggingface.sentence import SentenceFolder, in_both_streams
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy
-from uer.interop.legacy_config import Dialect
+from uer.interop.legacy.checkpoint import is_legacy_checkpoint, read_legacy
+from uer.interop.legacy.dialect import Dialect
 from uer.interop.resize import extended
 from uer.model import Model
 from uer.tokenizers.base import Tokenizer, load

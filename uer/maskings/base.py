@@ -13,7 +13,8 @@ from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 
-from uer.data.instances import Bools, Ints, Ragged
+from uer.data.instances import Bools, Ints
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw, leading, random_order
 from uer.errors import ConfigError
 from uer.registry import Registry

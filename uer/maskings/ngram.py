@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from uer.data.instances import Ints, Ragged
+from uer.data.instances import Ints
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.data.spans import reachable
 from uer.maskings.base import Candidates, Masking, MaskRate, MaskSplit, require

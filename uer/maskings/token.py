@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from uer.data.instances import Ints, Ragged
+from uer.data.instances import Ints
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.maskings.base import Candidates, Masking
 

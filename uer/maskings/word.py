@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from uer.data.instances import Ints, Ragged
+from uer.data.instances import Ints
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.maskings.base import Candidates, Masking
 

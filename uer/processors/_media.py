@@ -19,8 +19,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uer.data.instances import Instances, Ints, Ragged, TokenStore, gather_sides
+from uer.data.instances import Instances, Ints, TokenStore
 from uer.data.media.references import MediaError, Medium, Unread
+from uer.data.ragged import Ragged, gather_sides
 from uer.data.randomness import Draw
 from uer.errors import DataError
 from uer.processors.base import Prepared, Processor, Read, Rows

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from uer.data.instances import Instances, Ints, Ragged, Span
+from uer.data.instances import Instances, Ints, Span
+from uer.data.ragged import Ragged
 from uer.data.spans import Sentences
 from uer.errors import UserError
 from uer.processors.base import TokenLabels

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from uer.data.instances import Instances, Ints, Ragged, Span, TokenStore
+from uer.data.instances import Instances, Ints, Span, TokenStore
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.data.spans import cut_sentences, fill
 from uer.errors import ConfigError

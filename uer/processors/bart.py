@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from uer.data.instances import Instances, Ints, Ragged, TokenStore
+from uer.data.instances import Instances, Ints, TokenStore
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw, counted, leading, random_order
 from uer.data.spans import cut_sentences, fill
 from uer.glossary import SeqLength, TgtSeqLength

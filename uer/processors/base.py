@@ -16,8 +16,9 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from uer.data.instances import Instances, Ints, Ragged, TokenStore, gather_sides
+from uer.data.instances import Instances, Ints, TokenStore
 from uer.data.media.references import Unread
+from uer.data.ragged import Ragged, gather_sides
 from uer.data.randomness import Draw
 from uer.errors import ConfigError
 from uer.registry import Registry

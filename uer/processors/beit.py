@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from uer.data.instances import Instances, Ints, Ragged, TokenStore
+from uer.data.instances import Instances, Ints, TokenStore
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.errors import DataError
 from uer.glossary import CodesNum, ImageMaskRate, PatchSize

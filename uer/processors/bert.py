@@ -16,7 +16,8 @@ from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 
-from uer.data.instances import Bools, Constant, Instances, Ints, Ragged, Span, TokenStore
+from uer.data.instances import Bools, Constant, Instances, Ints, Span, TokenStore
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.data.spans import Sentences, cut_sentences, reachable, trim_pair
 from uer.errors import ConfigError, DataError

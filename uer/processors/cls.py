@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from uer.data.instances import Constant, Instances, Ragged, Span, TokenStore
+from uer.data.instances import Constant, Instances, Span, TokenStore
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.data.spans import trim_pair
 from uer.errors import DataError

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-from uer.data.instances import Instances, Ragged
+from uer.data.instances import Instances
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.glossary import SeqLength
 from uer.maskings.base import Masking

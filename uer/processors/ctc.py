@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from uer.data.instances import Instances, Ints, Ragged, Span, TokenStore
+from uer.data.instances import Instances, Ints, Span, TokenStore
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.processors._media import Decoded
 from uer.processors._sound import SoundProcessor, text_of_sounds, with_texts

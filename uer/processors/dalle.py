@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from uer.data.instances import Constant, Instances, Ints, Ragged, Span, TokenStore
+from uer.data.instances import Constant, Instances, Ints, Span, TokenStore
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.errors import ConfigError, DataError
 from uer.glossary import CodesNum, SeqLength

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from uer.data.instances import Instances, Ragged
+from uer.data.instances import Instances
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.glossary import ImageMaskRate, PatchSize
 from uer.images.base import Images

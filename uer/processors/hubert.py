@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from uer.data.instances import Instances, Ints, Ragged, TokenStore
+from uer.data.instances import Instances, Ints, TokenStore
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.errors import DataError
 from uer.frames import KERNEL_SIZES

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from uer.data.instances import Constant, Instances, Ints, Layout, Ragged, Span, TokenStore
+from uer.data.instances import Constant, Instances, Ints, Layout, Span, TokenStore
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.data.spans import Sentences, cut_sentences, ends_inside, reachable
 from uer.glossary import SeqLength

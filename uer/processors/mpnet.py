@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from uer.data.instances import Instances, Ints, Ragged
+from uer.data.instances import Instances, Ints
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.errors import ConfigError
 from uer.glossary import MaxSeqLength, SeqLength

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from uer.data.instances import Constant, Instances, Ints, Ragged, Span, TokenStore
+from uer.data.instances import Constant, Instances, Ints, Span, TokenStore
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.glossary import TgtSeqLength
 from uer.processors._media import Decoded

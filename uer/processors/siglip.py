@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from uer.data.instances import Instances, Ints, Ragged
+from uer.data.instances import Instances, Ints
+from uer.data.ragged import Ragged
 from uer.glossary import PatchSize, SeqLength
 from uer.images.base import Images
 from uer.processors.clip import Clip

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from uer.data.instances import Instances, Ragged
+from uer.data.instances import Instances
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.glossary import AudioFeatureSize, SpectrogramPatch
 from uer.maskings.base import require

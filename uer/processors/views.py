@@ -8,8 +8,9 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from uer.data.instances import Instances, Ints, Ragged, TokenStore
+from uer.data.instances import Instances, Ints, TokenStore
 from uer.data.media.references import Medium
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.errors import ConfigError
 from uer.glossary import PatchSize

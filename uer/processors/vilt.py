@@ -9,8 +9,9 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from uer.data.instances import Constant, Instances, Ints, Ragged, Span, TokenStore
+from uer.data.instances import Constant, Instances, Ints, Span, TokenStore
 from uer.data.media.references import Medium
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.errors import ConfigError, DataError
 from uer.glossary import SeqLength

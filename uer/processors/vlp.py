@@ -9,9 +9,10 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from uer.data.instances import Constant, Instances, Ragged, Span, TokenStore
+from uer.data.instances import Constant, Instances, Span, TokenStore
 from uer.data.media.references import Medium
 from uer.data.media.regions import open_regions
+from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.errors import ConfigError
 from uer.glossary import SeqLength

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from uer.batch import Batch
 from uer.data.collate import Rows, collate
-from uer.data.instances import gather_sides
 from uer.data.media.references import MediaError, Medium, Unread
 from uer.data.media.report import MediaReport
+from uer.data.ragged import gather_sides
 from uer.data.randomness import Draw
 from uer.data.store import Store
 from uer.embeddings.dual import DualEmbedding

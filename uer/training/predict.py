@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 
 from uer.data.instances import TokenStore
-from uer.data.stream import Numbered
+from uer.data.share import Numbered
 from uer.model import Model
 from uer.tasks.base import Task, join_rows
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from uer.data.preprocess import preprocess_media
 from uer.data.store import Store
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 from uer.errors import DataError
 from uer.tokenizers.char import CharTokenizer
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pictures import bomb, kinds, processor, store
 
-from uer.data.stream import TextStream
+from uer.data.text_stream import TextStream
 
 COUNT = 1000
 

@@ -9,11 +9,11 @@ import soundfile
 from fuzzed_sounds import fuzzed_sounds
 
 from uer.builder import build
+from uer.data.bucket_stream import BucketStream
 from uer.data.media.references import MediaError
 from uer.data.media.sound import SoundReader
 from uer.data.preprocess import LEFT_OUT, preprocess_media
 from uer.data.store import Store
-from uer.data.stream import BucketStream
 from uer.processors.base import Processor
 
 READ = SoundReader(16000, max_seconds=5)

@@ -9,8 +9,9 @@ import torch
 from pictures import colours, encoded, processor, store
 from PIL import Image
 
+from uer.data.bucket_stream import BucketStream
 from uer.data.loader import Loader
-from uer.data.stream import BucketStream, TextStream
+from uer.data.text_stream import TextStream
 from uer.errors import ConfigError, DataError, UserError
 
 PREPROCESS = ["random_resized_crop", "horizontal_flip", "color_jitter", "normalize"]

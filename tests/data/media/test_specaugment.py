@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from uer.builder import decode
+from uer.config import decode
 from uer.data.media.specaugment import SpecAugment, require_specaugment, specaugment
 from uer.data.randomness import Draw
 from uer.errors import ConfigError

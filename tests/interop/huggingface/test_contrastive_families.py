@@ -5,17 +5,14 @@ import json
 import pytest
 import torch
 import transformers as hf
+from comparing import assert_comes_back, close, read_here
 from PIL import Image as PIL
 from support import SPECIALS, WORDS
 
 from uer.batch import Batch
-from uer.builder import Planner
 from uer.cli.main import run
 from uer.errors import ConfigError
-from uer.interop.huggingface.destination import export
 from uer.interop.huggingface.source import HuggingFaceFolder
-from uer.model import Model
-from uer.training.checkpoint import fill
 
 V, EOS = 40, 39
 TOWER = {"intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -41,19 +38,8 @@ def case(request, tmp_path_factory):
         for parameter in theirs.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
     theirs.save_pretrained(folder)
-    source = HuggingFaceFolder(folder)
-    config = source.config()
-    ours = model_of(config).eval()
-    report = fill(ours, source.tensors(list(ours.heads)), folder)
-    assert not (report.missing or report.mismatched or report.unexpected)
+    ours, config = read_here(folder)
     return theirs, ours, config
-
-
-def model_of(config):
-    planner = Planner(config)
-    plan = planner.section(Model)
-    planner.finish(also_known=("about", "facts", "data_processor", "image_preprocess"))
-    return plan.build(config["facts"])
 
 
 def pairs(theirs):
@@ -76,10 +62,6 @@ def pairs(theirs):
     return asked, Batch({**fields, "src.1.image": image})
 
 
-def close(one, other):
-    torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
-
-
 def test_vectors_logits_and_losses(case):
     theirs, ours, _ = case
     asked, batch = pairs(theirs)
@@ -98,16 +80,11 @@ def test_vectors_logits_and_losses(case):
 
 def test_written_and_read_again_the_bits_are_the_same(case, tmp_path):
     theirs, ours, config = case
-    export(config, ours.state_dict()).write(tmp_path)
-    again, info = type(theirs).from_pretrained(tmp_path, output_loading_info=True)
-    assert not (info["missing_keys"] or info["unexpected_keys"])
-    state = again.state_dict()
-    assert all(torch.equal(state[key], tensor) for key, tensor in theirs.state_dict().items())
+    again = assert_comes_back(theirs, ours, config, tmp_path)
     for tower in ("text_config", "vision_config"):
         one, other = (getattr(model.config, tower).to_dict() for model in (again, theirs))
         aside = {"dtype": 0, "hidden_act": 0}  # the act has two names
         assert {**one, **aside} == {**other, **aside}
-    assert HuggingFaceFolder(tmp_path).config() == config
     assert type(hf.AutoModel.from_pretrained(tmp_path)) is type(theirs)
 
 

@@ -6,10 +6,9 @@ import transformers as hf
 from safetensors.torch import load_file
 from support import BERT as OURS
 from support import SPECIALS, WORDS, model_of, table
-from tiny import bert, edit
+from tiny import bert, edit, run
 
 from uer.batch import Batch
-from uer.cli.main import main
 from uer.config import load_config
 from uer.interop.convert import read_checkpoint
 from uer.interop.huggingface.weights import FolderWeights, write_weights
@@ -17,17 +16,6 @@ from uer.recipe import read_recipe
 from uer.tokenizers.base import load
 from uer.training.checkpoint import read_weights, save_checkpoint
 from uer.training.state import Contents
-
-
-def run(*words):
-    return main([str(word) for word in words])
-
-
-@pytest.fixture
-def theirs(tmp_path):
-    folder = tmp_path / "theirs"
-    bert(folder)
-    return folder
 
 
 def test_there_and_back_again(theirs, tmp_path, caplog):

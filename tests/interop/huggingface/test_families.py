@@ -8,16 +8,11 @@ import json
 
 import pytest
 import torch
-import transformers as hf
+from comparing import assert_comes_back, close, read_here, run, their_model
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from uer.batch import Batch
-from uer.builder import Planner
-from uer.interop.huggingface.destination import export
-from uer.interop.huggingface.source import HuggingFaceFolder
-from uer.model import Model
-from uer.training.loading import fill
 
 V = 40
 BERT = {
@@ -163,26 +158,18 @@ LEFT = {
 def case(request, tmp_path_factory):
     """Their model, its folder, our model with its weights, and our configuration."""
     name, folder = request.param, tmp_path_factory.mktemp("theirs")
-    kind, options = CASES[name]
-    torch.manual_seed(0)
-    kind = getattr(hf, kind)
-    theirs = kind(kind.config_class(**options)).eval()
-    with torch.no_grad():
-        for parameter in theirs.parameters():
-            if parameter.requires_grad:
-                parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    theirs = their_model(*CASES[name])
     if name == "prophetnet":
         make_order_of_no_matter(theirs)
     theirs.save_pretrained(folder)
     if name.endswith("-untied") and theirs.config.is_encoder_decoder:
         theirs = untied(theirs, folder)
-    source = HuggingFaceFolder(folder)
-    config = source.config()
-    ours = model_of(config).eval()
-    report = fill(ours, source.tensors(list(ours.heads)), folder)
-    assert not (report.missing or report.mismatched)
-    assert all(LEFT.get(name, "nothing") in one for one in report.unexpected)
+    ours, config = read_here(folder, left(name))
     return name, theirs, ours, config
+
+
+def left(name):
+    return [LEFT[name]] if name in LEFT else []
 
 
 def untied(theirs, folder):
@@ -210,13 +197,6 @@ def make_order_of_no_matter(theirs):
             relative.bias.copy_(torch.randn(8).repeat_interleave(4))
 
 
-def model_of(config):
-    planner = Planner(config)
-    plan = planner.section(Model)
-    planner.finish(also_known=("about", "facts", "task", "data_processor"))
-    return plan.build(config["facts"])
-
-
 def rows(lengths, seed):
     """Random ids [B, L] without special ones, and where they are real."""
     draw = torch.Generator().manual_seed(seed)
@@ -242,11 +222,6 @@ def sides(theirs):
     return fields, asked, real
 
 
-def run(theirs, asked):
-    with torch.no_grad():
-        return theirs(**asked, output_hidden_states=True)
-
-
 def last(out):
     if "decoder_ngram_hidden_states" in out:
         return out.decoder_ngram_hidden_states[-1][:, : out.logits.shape[1]]
@@ -255,16 +230,12 @@ def last(out):
     return (out.get("decoder_hidden_states") or out.hidden_states)[-1]
 
 
-def close(one, other):
-    torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
-
-
 def test_hidden_states(case):
     _, theirs, ours, _ = case
     fields, asked, real = sides(theirs)
     with torch.no_grad():
         states = ours.states(Batch(fields))
-    close(states.hidden[real], last(run(theirs, asked))[real])
+    close(states.hidden[real], last(run(theirs, asked, output_hidden_states=True))[real])
 
 
 def test_logits_and_losses(case):
@@ -317,21 +288,4 @@ def their_logits(out, head):
 
 def test_written_and_read_again_the_bits_are_the_same(case, tmp_path):
     name, theirs, ours, config = case
-    made = export(config, ours.state_dict())
-    made.write(tmp_path)
-    again, info = type(theirs).from_pretrained(tmp_path, output_loading_info=True)
-    left = LEFT.get(name, "nothing")
-    assert all(key.startswith(left) for key in info["missing_keys"])
-    assert not info["unexpected_keys"]
-    state = again.state_dict()
-    for key, tensor in theirs.state_dict().items():
-        assert key.startswith(left) or torch.equal(state[key], tensor), key
-    written = HuggingFaceFolder(tmp_path).config()
-    assert {**written, "about": 0} == {**config, "about": 0}
-
-
-def test_the_generic_classes_open_what_is_written(case, tmp_path):
-    _, theirs, ours, config = case
-    export(config, ours.state_dict()).write(tmp_path)
-    assert type(hf.AutoModel.from_pretrained(tmp_path)) is not None
-    assert hf.AutoConfig.from_pretrained(tmp_path).model_type == theirs.config.model_type
+    assert_comes_back(theirs, ours, config, tmp_path, left(name))

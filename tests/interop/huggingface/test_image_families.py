@@ -2,15 +2,10 @@
 
 import pytest
 import torch
-import transformers as hf
+from comparing import assert_comes_back, close, read_here, run, their_model
 from torch.nn import functional as F
 
 from uer.batch import Batch
-from uer.builder import Planner
-from uer.interop.huggingface.destination import export
-from uer.interop.huggingface.source import HuggingFaceFolder
-from uer.model import Model
-from uer.training.checkpoint import fill
 
 SHAPE = {
     "hidden_size": 16,
@@ -75,20 +70,10 @@ LEFT = ("pooler.dense", "pooler.layernorm")
 def case(request, tmp_path_factory):
     """Their model, our model with its weights, and our configuration."""
     name, folder = request.param, tmp_path_factory.mktemp("theirs")
-    kind, options = CASES[name]
-    torch.manual_seed(0)
-    kind = getattr(hf, kind)
-    theirs = kind(kind.config_class(**options)).eval()
-    with torch.no_grad():
-        for parameter in theirs.parameters():  # positions that are not trained, too
-            parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    # positions that are not trained count, too
+    theirs = their_model(*CASES[name], noise=0.2, fixed=True)
     theirs.save_pretrained(folder)
-    source = HuggingFaceFolder(folder)
-    config = source.config()
-    ours = model_of(config)
-    report = fill(ours, source.tensors(list(ours.heads)), folder)
-    assert not (report.missing or report.mismatched)
-    assert all(any(left in one for left in LEFT) for one in report.unexpected)
+    ours, config = read_here(folder, LEFT)
     return name, theirs, ours, config
 
 
@@ -96,13 +81,6 @@ def case(request, tmp_path_factory):
 def patches_in_their_order(monkeypatch):
     """transformers' ViLT reads the patches of an image in a random order."""
     monkeypatch.setattr(torch, "multinomial", lambda weights, number, **_: torch.arange(number))
-
-
-def model_of(config):
-    planner = Planner(config)
-    plan = planner.section(Model)
-    planner.finish(also_known=("about", "facts", "task", "data_processor"))
-    return plan.build(config["facts"]).eval()
 
 
 def images(theirs, scale=1, seed=1):
@@ -133,15 +111,6 @@ def inputs(theirs, image):
         if not theirs.config.mask_ratio:  # theirs returns the patches in the order of the noise
             asked["noise"] = torch.arange(P).float().expand(3, P)
     return fields, asked
-
-
-def run(theirs, asked, **more):
-    with torch.no_grad():
-        return theirs(**asked, **more)
-
-
-def close(one, other):
-    torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
 
 
 def test_hidden_states(case):
@@ -228,22 +197,5 @@ def test_logits_and_losses(case):
 
 
 def test_written_and_read_again_the_bits_are_the_same(case, tmp_path):
-    name, theirs, ours, config = case
-    made = export(config, ours.state_dict())
-    made.write(tmp_path)
-    again, info = type(theirs).from_pretrained(tmp_path, output_loading_info=True)
-    assert all(any(left in key for left in LEFT) for key in info["missing_keys"])
-    assert not info["unexpected_keys"]
-    state = again.state_dict()
-    for key, tensor in theirs.state_dict().items():
-        if not any(left in key for left in LEFT) or name == "beit-classifier":
-            assert torch.equal(state[key], tensor), key
-    written = HuggingFaceFolder(tmp_path).config()
-    assert {**written, "about": 0} == {**config, "about": 0}
-
-
-def test_the_generic_classes_open_what_is_written(case, tmp_path):
     _, theirs, ours, config = case
-    export(config, ours.state_dict()).write(tmp_path)
-    assert type(hf.AutoModel.from_pretrained(tmp_path)) is not None
-    assert hf.AutoConfig.from_pretrained(tmp_path).model_type == theirs.config.model_type
+    assert_comes_back(theirs, ours, config, tmp_path, LEFT)

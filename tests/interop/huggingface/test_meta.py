@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 import transformers as hf
-from test_families import LLAMA, close, model_of, rows
+from comparing import close, model_of
+from test_families import LLAMA, rows
 
 from uer.batch import Batch
 from uer.errors import CheckpointError, ConfigError
@@ -59,7 +60,7 @@ def test_logits(tmp_path, shares, words_dim):
     made = read_checkpoint(tmp_path)
     assert is_foreign(tmp_path) and made.kind == "huggingface"
     assert not (made.report.missing or made.report.unexpected)
-    ours = model_of(made.config).eval()
+    ours = model_of(made.config)
     load_pretrained(ours, tmp_path)
     ids, _ = rows([7, 7], 3)
     with torch.no_grad():

@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 import transformers as hf
+from comparing import close, model_of
 from support import SPECIALS, WORDS, table
-from test_families import close, model_of, rows
+from test_families import rows
 from tiny import bert
 
 from uer.batch import Batch
@@ -46,7 +47,7 @@ def pooling(folder, **ways):
 def test_both_streams_are_the_model(theirs):
     folder, model = theirs
     made = read_checkpoint(folder)
-    ours = model_of(made.config).eval()
+    ours = model_of(made.config)
     report = load_pretrained(ours, folder)
     assert all(name.startswith("targets.clr") for name in report.missing)
     assert all("pooler" in name for name in report.unexpected)

@@ -5,17 +5,16 @@ import json
 import pytest
 import torch
 import transformers as hf
-from test_families import close, model_of, rows, run
+from comparing import assert_comes_back, close, read_here, run, their_model
+from test_families import rows
 from torch.nn import functional as F
 
 from uer.batch import Batch
 from uer.builder import build
 from uer.components import Embedding
-from uer.interop.huggingface.destination import export
 from uer.interop.huggingface.source import HuggingFaceFolder
 from uer.interop.huggingface.tokenizer import write_tokenizer
 from uer.tokenizers.base import Tokenizer, load
-from uer.training.checkpoint import fill
 
 V = 40
 WAVE = {
@@ -81,19 +80,9 @@ CASES = {
 def case(request, tmp_path_factory):
     """Their model, our model with its weights, and our configuration."""
     name, folder = request.param, tmp_path_factory.mktemp("theirs")
-    kind, options = CASES[name]
-    torch.manual_seed(0)
-    kind = getattr(hf, kind)
-    theirs = kind(kind.config_class(**options)).eval()
-    with torch.no_grad():
-        for parameter in theirs.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    theirs = their_model(*CASES[name])
     theirs.save_pretrained(folder)
-    source = HuggingFaceFolder(folder)
-    config = source.config()
-    ours = model_of(config).eval()
-    report = fill(ours, source.tensors(list(ours.heads)), folder)
-    assert not (report.missing or report.mismatched or report.unexpected)
+    ours, config = read_here(folder)
     return name, theirs, ours, config
 
 
@@ -181,15 +170,7 @@ def test_the_loss_of_pre_training(case):
 
 def test_written_and_read_again_the_bits_are_the_same(case, tmp_path):
     _, theirs, ours, config = case
-    export(config, ours.state_dict()).write(tmp_path)
-    again, info = type(theirs).from_pretrained(tmp_path, output_loading_info=True)
-    assert not (info["missing_keys"] or info["unexpected_keys"])
-    state = again.state_dict()
-    for key, tensor in theirs.state_dict().items():
-        assert torch.equal(state[key], tensor), key
-    written = HuggingFaceFolder(tmp_path).config()
-    assert {**written, "about": 0} == {**config, "about": 0}
-    assert type(hf.AutoModel.from_pretrained(tmp_path)) is not None
+    assert_comes_back(theirs, ours, config, tmp_path)
 
 
 def test_kernels_written_before_torch_had_parametrizations(tmp_path):
@@ -207,10 +188,7 @@ def test_kernels_written_before_torch_had_parametrizations(tmp_path):
         tensors[name] = tensor
     assert any(name.endswith("weight_g") for name in tensors)
     save_file(tensors, path, {"format": "pt"})
-    source = HuggingFaceFolder(tmp_path)
-    ours = model_of(source.config())
-    report = fill(ours, source.tensors([]), tmp_path)
-    assert not (report.missing or report.mismatched or report.unexpected)
+    ours, _ = read_here(tmp_path)
     kernel = theirs.encoder.pos_conv_embed.conv.parametrizations.weight.original1
     assert torch.equal(ours.embedding.parts["convpos"].direction, kernel)
 

@@ -9,25 +9,13 @@ import transformers as hf
 from safetensors.torch import load_file
 from support import BERT, model_of
 from tiny import BERT as SIZES
-from tiny import bert, edit
+from tiny import bert, edit, run
 
-from uer.cli.main import main
 from uer.config import load_config
 from uer.interop.convert import read_checkpoint
 from uer.interop.huggingface.weights import write_weights
-from uer.interop.legacy_checkpoint import write_legacy
+from uer.interop.legacy.checkpoint import write_legacy
 from uer.training.checkpoint import read_weights
-
-
-def run(*words):
-    return main([str(word) for word in words])
-
-
-@pytest.fixture
-def theirs(tmp_path):
-    folder = tmp_path / "theirs"
-    bert(folder)
-    return folder
 
 
 def test_norms_in_the_words_of_tensorflow(theirs, tmp_path):

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from uer.builder import Plan
-from uer.interop.legacy_config import STREAMS
+from uer.interop.legacy.sections import STREAMS
 from uer.layers.drop_path import DropPath
 from uer.layers.dropout import Dropout
 from uer.model import Model
+from uer.planned import Plan
 from uer.signature import parameters
 
 # What changes training only, or guards only.

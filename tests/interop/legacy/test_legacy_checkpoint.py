@@ -6,9 +6,9 @@ import torch
 from support import BERT, MODELS, TINY, model_of
 
 from uer.errors import CheckpointError
-from uer.interop.legacy_checkpoint import is_legacy_checkpoint, read_legacy, write_legacy
-from uer.interop.legacy_config import translate
-from uer.interop.legacy_names import to_ours, to_theirs
+from uer.interop.legacy.checkpoint import is_legacy_checkpoint, read_legacy, write_legacy
+from uer.interop.legacy.config import translate
+from uer.interop.legacy.names import to_ours, to_theirs
 from uer.interop.pretrained import checkpoint_config, dialect_of, load_pretrained, require_folder
 
 NAMES = {

@@ -1,22 +1,16 @@
 """Configurations of UER-py and TencentPretrain, put into ours.
 
-One table; strictness applies after it. Two dialects:
-
-* ``published``: a key means what the paper and the field mean by it. The default for a model that
-  starts from scratch.
-* ``legacy``: the arithmetic of the predecessors' code, for weights trained by it: their own norm,
-  sinusoids and pooling, output layers that share_embedding unties, keys that their code never reads
-  without effect.
+One table; strictness applies after it. What their keys mean is a dialect's to say
+(`uer.interop.legacy.dialect`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
-Dialect = Literal["published", "legacy"]
-
-STREAMS = ("stream_0", "stream_1")
+from uer.interop.legacy.dialect import Dialect, as_published, as_trained
+from uer.interop.legacy.sections import STREAMS, part_names, streams_of
 
 # Where this key is true, that key names this part.
 _SWITCHES = {
@@ -45,14 +39,9 @@ _DROPPED = {
 }
 _DROPPED_IN_STREAMS = {"vocab_size": "the tokenizer knows how many tokens there are"}
 
-# Embeddings that read images; the map of their patches has no bias there.
-_PATCHES = {"patch", "word_patch", "masked_patch"}
 # Their data processors that read images, and our name of what they call crop.
 _OF_IMAGES = ("vit", "vilt", "clip", "beit")  # dalle reads codes
 _CROP = "random_resized_crop"
-
-# Their norm where it is built without asking the configuration.
-_FIXED_NORM = {"legacy": {"layernorm_eps": 1e-6}}
 
 
 def translate(
@@ -81,9 +70,9 @@ def translate(
     if theirs or dialect == "legacy":
         _spell_out(ours, notes)
     if dialect == "legacy":
-        _as_trained(ours, notes)
+        as_trained(ours, notes)
     elif theirs:
-        _as_published(ours, notes)
+        as_published(ours, notes)
     return ours, list(dict.fromkeys(notes))
 
 
@@ -186,7 +175,7 @@ def _spans_of_processors(config: dict[str, Any]) -> list[str]:
 
 def _hoist_pooling(config: dict[str, Any]) -> None:
     """How the streams are pooled is for the target to know, which reads no stream's section."""
-    streams = list(_streams(config))
+    streams = list(streams_of(config))
     if not any("pooling" in stream for stream in streams):
         return
     outer = config.get("pooling", "first")
@@ -204,124 +193,12 @@ def _spell_out(config: dict[str, Any], notes: list[str]) -> None:
             config["tie_streams"] = tied
     if config.get("data_processor") in _OF_IMAGES:
         config.setdefault("image_preprocess", [_CROP, "normalize"])  # their flag's default
-    for section in (config, *_streams(config)):
-        if any(name.endswith("sinusoidalpos") for name in _names(section.get("embedding"))):
+    for section in (config, *streams_of(config)):
+        if any(name.endswith("sinusoidalpos") for name in part_names(section.get("embedding"))):
             section.setdefault("scale_embedding", True)
-    for section in _streams(config):
-        if "max_seq_length" in section and "pos" not in _names(section.get("embedding")):
+    for section in streams_of(config):
+        if "max_seq_length" in section and "pos" not in part_names(section.get("embedding")):
             del section["max_seq_length"]
             notes.append(
                 "max_seq_length is ignored: in a stream without pos nothing depends on it."
             )
-
-
-def _as_published(config: dict[str, Any], notes: list[str]) -> None:
-    """What the paper does and their code does not."""
-    streams = list(_streams(config))
-    if "dropout" in config and streams and all("dropout" in stream for stream in streams):
-        del config["dropout"]  # theirs also drops what the streams have made
-        notes.append("dropout is ignored outside of the streams: each has its own.")
-    if config.get("decoder") and config.get("tie_weights") and config.get("position") == "relative":
-        config.setdefault("scale_tied_output", True)  # T5
-
-
-def _as_trained(config: dict[str, Any], notes: list[str]) -> None:
-    """What the predecessors' code makes of a configuration."""
-    for section in (config, *_streams(config)):
-        _part_as_trained(section, notes)
-        _norms_as_trained(section, {**config, **section})
-    config.pop("scale_tied_output", None)
-    if config.get("label_smoothing") and "lm" in _names(config.get("target")):
-        targets = config["target"] if isinstance(config["target"], list) else [config["target"]]
-        config["target"] = [_smoothed_as_trained(entry) for entry in targets]
-    for key in ("pooling", "pooling_1"):
-        if config.get(key) in ("mean", "last"):
-            config[key] = f"legacy_{config[key]}"
-    if config.get("embedding") == "dual":
-        config["embedding"] = "legacy_dual"
-    if config.get("share_embedding"):
-        config["tie_weights"] = False  # sharing replaces the table after the tie was made
-    if config.get("decoder") not in (None, "none", "None"):
-        if config.get("position") == "rotary_interleaved":
-            config.setdefault("decoder_position", "none")
-        if config.get("attention") == "residual":
-            config["encoder_attention"] = config.pop("attention")
-
-
-def _smoothed_as_trained(entry: Any) -> Any:
-    """A language model that smooths as theirs; other targets as they are."""
-    if _name(entry) != "lm":
-        return entry
-    keys = entry["lm"] if isinstance(entry, Mapping) else {}
-    return {"legacy_lm": {"name": "lm", **(keys or {})}}
-
-
-def _part_as_trained(section: dict[str, Any], notes: list[str]) -> None:
-    """Parts whose arithmetic is their own."""
-    for key in ("position_offset", "segments_num"):
-        section.pop(key, None)  # their tables have neither unused rows nor another number
-    if _PATCHES & set(_names(section.get("embedding"))):
-        section["patch_bias"] = False
-    position = section.get("position")
-    if position == "alibi":
-        del section["position"]
-        notes.append("alibi_position_embedding is ignored: the predecessors never read it.")
-    if position == "rotary":
-        section["position"] = "rotary_interleaved"
-    if section.get("encoder") == "gatedcnn":
-        section["encoder"] = "legacy_gatedcnn"
-    for key in ("embedding", "tgt_embedding"):
-        if isinstance(section.get(key), list):
-            section[key] = [
-                "legacy_sinusoidalpos" if _name(entry) == "sinusoidalpos" else entry
-                for entry in section[key]
-            ]
-    _sound_as_trained(section)
-
-
-def _sound_as_trained(section: dict[str, Any]) -> None:
-    """Where speech is read, sines precede cosines on both sides; only s2t has gates."""
-    parts = {name for key in ("embedding", "tgt_embedding") for name in _names(section.get(key))}
-    if "legacy_sinusoidalpos" in parts:
-        section.pop("sinusoids", None)
-        if "speech" in parts:
-            section["sinusoids"] = "halves"
-    if "speech" in parts and section.get("data_processor", "s2t") != "s2t":
-        section["conv_act"] = "gelu"
-
-
-def _norms_as_trained(section: dict[str, Any], seen: Mapping[str, Any]) -> None:
-    """Layers have the norm that is asked for; embeddings and the mlm head always have theirs.
-
-    Args:
-        section: what is changed.
-        seen: the section's keys, and those outside of it that it inherits.
-    """
-    if seen.get("layernorm", "normal") == "normal":
-        section["layernorm"] = "legacy"
-    if section.get("layernorm", seen.get("layernorm")) == "legacy" and (
-        seen.get("layernorm_eps", 1e-6) == 1e-6
-    ):
-        return
-    for slot in ("embedding", "tgt_embedding"):
-        if isinstance(section.get(slot), list):
-            section[f"{slot}_layernorm"] = dict(_FIXED_NORM)
-    if "mlm" in _names(section.get("target")):
-        section["target_layernorm"] = dict(_FIXED_NORM)
-
-
-def _streams(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for name in STREAMS:
-        stream = config.get(name)
-        if isinstance(stream, dict):
-            yield stream
-
-
-def _names(value: Any) -> Iterable[str]:
-    """The parts that a value names: a name, or a list of names and of {name: {keys}}."""
-    entries = value if isinstance(value, list) else [value]
-    return [_name(entry) for entry in entries]
-
-
-def _name(entry: Any) -> str:
-    return str(next(iter(entry), "")) if isinstance(entry, Mapping) else str(entry)

@@ -8,7 +8,7 @@ from support import SHARED_DATA
 
 from uer.builder import Planner
 from uer.config import load_config
-from uer.interop.legacy_config import translate
+from uer.interop.legacy.config import translate
 from uer.model import Model
 
 CONFIGS = SHARED_DATA / "predecessor_configs"

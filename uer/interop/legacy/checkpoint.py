@@ -1,7 +1,7 @@
 """Checkpoints of UER-py and TencentPretrain, read into ours and written from ours.
 
 Theirs is one flat dictionary of tensors without any description, in one file or cut into several
-with an index; names are translated by one table (`uer.interop.legacy_names`).
+with an index; names are translated by one table (`uer.interop.legacy.names`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from uer.embeddings.sinusoidalpos import SinusoidalPositionEmbedding
 from uer.encoders.transformer import TransformerEncoder
 from uer.errors import CheckpointError
 from uer.files import atomic_file
-from uer.interop.legacy_names import inward, outward, present, to_ours, to_theirs
+from uer.interop.legacy.names import inward, outward, present, to_ours, to_theirs
 from uer.layers.norms.normal import LayerNorm
 from uer.layers.positions.alibi import Alibi
 from uer.layers.positions.rotary import RotaryPosition
