@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from uer.batch import Batch
 from uer.cli import flags
-from uer.cli.finetune import build_processor, make_store, task_recipe
 from uer.cli.loading import Loading
+from uer.cli.tasks import build_processor, make_store, task_recipe
 from uer.data.bucket_stream import BucketStream
 from uer.errors import ConfigError, UserError
 from uer.interop.pretrained import choose_config, dialect_of, load_pretrained

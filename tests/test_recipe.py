@@ -1,7 +1,7 @@
 import pytest
 from support import BERT
 
-from uer.cli.pretrain import build_model
+from uer.cli.run import build_model
 from uer.config import dump_yaml, load_config
 from uer.errors import ConfigError
 from uer.recipe import body_keys, read_recipe

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from uer.cli.pretrain import writers
+from uer.cli.reporting import Reporting
 from uer.errors import UserError
 from uer.training import progress
 from uer.training.processes import Processes
@@ -82,8 +82,9 @@ def test_weights_and_biases_receives_settings_and_figures(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
     own = Settings(output_model_path="out", seed=3)
-    assert writers(None, None, "tests", own, Processes(rank=1, world=2)) == []
-    (writer,) = writers(None, None, "tests", own, Processes())
+    reporting = Reporting(wandb_project="tests")
+    assert reporting.writers(own, Processes(rank=1, world=2)) == []
+    (writer,) = reporting.writers(own, Processes())
     writer.write(3, {"mlm.loss": 2.0, "eval/loss": 1.0})
     writer.close()
     (options,) = begun

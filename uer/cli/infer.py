@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from uer.cli.finetune import (
+from uer.cli.flags import POSITIONAL, Overrides
+from uer.cli.loading import Loading, reads_text
+from uer.cli.outputs import require_file_place
+from uer.cli.tasks import (
     build_processor,
     make_store,
     plan_task,
     task_recipe,
 )
-from uer.cli.flags import POSITIONAL, Overrides
-from uer.cli.loading import Loading, reads_text
-from uer.cli.outputs import require_file_place
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.data.bucket_stream import BucketStream
 from uer.errors import UserError

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from uer.cli.finetune import build_processor
+from uer.cli.tasks import build_processor
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.data.media.collect import Collection
 from uer.data.media.references import Medium
