@@ -140,6 +140,22 @@ def test_what_is_no_sound_is_refused(made, reason):
         READ.decode(made())
 
 
+@pytest.mark.parametrize("kind", ["WAV", "AIFF", "AU"])
+def test_what_ends_before_its_header_says_is_truncated(kind):
+    whole = content(np.zeros(8000, "f4"), kind=kind)
+    assert len(READ.decode(whole)) == 8000
+    with pytest.raises(MediaError, match=r"truncated \([\d,]+ of 16,0[\d,]+ bytes"):
+        READ.decode(whole[:9000])
+
+
+@pytest.mark.parametrize("size", [0x7FFFFFDB, 0xFFFFFFFF])
+def test_what_was_written_to_a_pipe_is_whole(size):
+    made = content(np.zeros(8000, "f4"))
+    assert made[36:40] == b"data"
+    piped = made[:4] + b"\xff" * 4 + made[8:40] + size.to_bytes(4, "little") + made[44:]
+    assert len(READ.decode(piped)) == 8000
+
+
 def test_a_long_sound_is_refused_before_it_is_read(monkeypatch):
     """An hour of silence is a small file and a big array."""
     made = content(np.zeros(3600 * 8000, "i2"), 8000, kind="FLAC")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ _LOUDEST = float(1 << 15)  # floats are meant to lie in -1 … 1; some are whole
 _RICHEST = 96000 * 8 * 8  # bytes of a second
 # Their headers only estimate how many samples follow.
 _ESTIMATED = ("MP3", "MPEG")
+# What libsndfile notes of a file without compression that ends before its header says; it reads on
+# as if it were whole. Who writes to a pipe does not know the size, and promises the most there is.
+_CUT = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_UNTOLD = 0x7FFF0000
 
 
 class _Measure(NamedTuple):
@@ -182,7 +187,14 @@ def _opened(stretch: _Stretch) -> Iterator[Any]:
 def _measured(file: Any) -> _Measure:
     if file.frames <= 0 or file.samplerate <= 0:
         raise MediaError("no samples")
+    for promised, there in map(_numbers, _CUT.findall(file.extra_info)):
+        if there < promised < _UNTOLD:
+            raise MediaError("truncated", f"{there:,} of {promised:,} bytes")
     return _Measure(file.frames, file.samplerate, file.channels)
+
+
+def _numbers(found: tuple[str, str]) -> tuple[int, int]:
+    return int(found[0]), int(found[1])
 
 
 def _mono(file: Any, told: _Measure) -> NDArray[np.float32]:
