@@ -24,6 +24,7 @@ from uer.glossary import (
 )
 from uer.layers.base import AttentionContext, Layer, Norm, Position
 from uer.layers.dropout import Dropout
+from uer.layers.layer_drop import LayerDrop
 from uer.layers.linear import Linear
 from uer.masks import AttentionMask
 from uer.signature import Factory, Given, default
@@ -72,6 +73,7 @@ class TransformerEncoder(Encoder):
             bool, "with norms before the blocks, one stands behind the last layer"
         ] = True,
         output_dropout: Annotated[float, "dropout rate of the stack's result"] = 0.0,
+        layer_drop: Annotated[float, "share of the training steps that go without a layer"] = 0.0,
         factorized_embedding_parameterization: Factorized = None,
     ) -> None:
         super().__init__()
@@ -96,6 +98,7 @@ class TransformerEncoder(Encoder):
             self.layers[0].attention_norm = nn.Identity()
         self.norm = layernorm(size=hidden_size) if pre and last_layernorm else None
         self.dropout = Dropout(output_dropout)
+        self.layer_drop = LayerDrop(layer_drop)
 
     def forward(self, states: States) -> States:
         """Encode hidden [B, L, input_size] into [B, L, H]."""
@@ -132,7 +135,7 @@ class TransformerEncoder(Encoder):
         for _ in range(self.rounds):
             for number, layer in enumerate(self.layers):
                 everywhere = self.global_every is not None and number % self.global_every == 0
-                hidden = layer(hidden, far if everywhere else near)
+                hidden = self.layer_drop(hidden, layer(hidden, far if everywhere else near))
                 if made is not None:
                     made.append(hidden)
         if self.norm is not None:
