@@ -17,6 +17,7 @@ from uer.builder import Planner
 from uer.interop.huggingface.destination import export
 from uer.interop.huggingface.source import HuggingFaceFolder
 from uer.model import Model
+from uer.processors.base import Processor
 from uer.training.loading import fill
 
 V = 40
@@ -213,6 +214,7 @@ def make_order_of_no_matter(theirs):
 def model_of(config):
     planner = Planner(config)
     plan = planner.section(Model)
+    planner.choice("data_processor", Processor)
     planner.finish(also_known=("about", "facts", "task", "data_processor"))
     return plan.build(config["facts"])
 
