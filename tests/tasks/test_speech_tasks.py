@@ -102,8 +102,38 @@ def test_train_and_predict(monkeypatch, folder, caplog, task, config, tokenizer,
         assert name in report
     unread = {1, 3, 4, 5}
     assert all(not line for row, line in enumerate(lines) if row in unread)
-    if task != "ctc":  # which may find nothing but blanks
+    if task == "audio_classifier":  # the others may find that nothing is said
         assert all(line for row, line in enumerate(lines) if row not in unread)
+
+
+@pytest.mark.parametrize(
+    ("task", "config", "tokenizer"),
+    [("speech2text", "writes", BYTES), ("ctc", "hears", BYTES), ("audio_classifier", "hears", ())],
+)
+def test_rows_that_cannot_be_read_do_not_count(
+    monkeypatch, folder, caplog, task, config, tokenizer
+):
+    """Each is a batch of its own, of which nothing is left."""
+    caplog.set_level("INFO")
+    names = ["0.wav", "nan.wav", "text.wav", "1.wav", "missing.wav"]
+    rows = [f"{'ab'[number % 2]}\t{number % 2}\t{name}" for number, name in enumerate(names)]
+    (folder / "some.tsv").write_text("text\tlabel\twav_path\n" + "\n".join(rows) + "\n")
+    kept = [row for row in rows if row[4:] in ("0.wav", "1.wav")]
+    (folder / "kept.tsv").write_text("text\tlabel\twav_path\n" + "\n".join(kept) + "\n")
+    said = []
+    for table in ("some", "kept"):
+        caplog.clear()
+        go(
+            monkeypatch, folder, "finetune", task, "--config_path", f"{config}.yaml", *tokenizer,
+            "--train_path", "train.tsv", "--dev_path", f"{table}.tsv",
+            "--test_path", f"{table}.tsv", "--output_model_path", f"{task}-{table}", *TRAINS,
+            "--batch_size", "1", "--epochs_num", "1",
+        )  # fmt: skip
+        lines = [line.split(": ", 1)[-1] for line in caplog.messages if "eval/" in line]
+        said.append([*lines, *(line[10:] for line in caplog.messages if f"{table}.tsv: " in line)])
+    assert len(said[0]) > 2 and said[0][:-2] == said[1][:-2]
+    what = "accuracy" if task == "audio_classifier" else "WER"
+    assert said[0][-1] == said[1][-1] and what in said[0][-1]
 
 
 def test_a_tables_folder_holds_its_sounds(folder, tmp_path):
