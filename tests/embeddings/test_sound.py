@@ -181,7 +181,10 @@ def test_patches_go_through_time_first_and_shorter_sounds_have_fewer():
     states = made(Batch({"frames": frames, "length": torch.tensor([20, 9])}), None)
     assert states.hidden.shape == (2, 2 + 15, 16)
     assert states.extras["features"].sum(-1)[0].nonzero().flatten().tolist() == [1 * 3 + 2]
-    assert states.length.tolist() == [17, 2 + 3 * 3]
+    assert states.length.tolist() == [17, 2 + 3 * 2]
+    alone = made(Batch({"frames": frames[1:, :9], "length": torch.tensor([9])}), None)
+    torch.testing.assert_close(states.hidden[1, :8], alone.hidden[0])
+    assert alone.hidden.shape[1] == 8
     assert states.indexed == slice(2, 17)
     masked = torch.zeros(2, 15, dtype=torch.bool)
     masked[0, 5] = True

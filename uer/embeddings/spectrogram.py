@@ -24,7 +24,8 @@ class SpectrogramEmbedding(Embedding):
 
     Patch number ``t * bands + f`` is the t-th of time and the f-th of frequency, so a shorter sound
     has the first patches of a longer one. With strides smaller than the patches they overlap, as in
-    fine-tuning. Patches that lie behind the sound's end are padding.
+    fine-tuning. Patches that reach behind the sound's end are padding: what a sound becomes does not
+    depend on how long the others of its batch are. A sound that is too short counts one of time.
 
     Patches where ``masked`` is true are exchanged for one learnt vector; what all of them held
     stays in ``extras["features"]`` [B, P, frames * banks of a patch] for targets to predict. Learnt
@@ -80,8 +81,8 @@ class SpectrogramEmbedding(Embedding):
             hidden = torch.cat([self.tokens.expand(len(hidden), -1, -1), hidden], 1)
         width, length = hidden.shape[1], batch.get("length")
         if length is not None:
-            times = -(-length // self.strides[0])  # patches that begin before the end
-            length = (before + times * self.bands).clamp(max=width)
+            times = frames_after(length, self.shape[:1], self.strides[:1], False).clamp(min=1)
+            length = before + times * self.bands
         return States(
             hidden=hidden,
             validity=None if length is None else validity_of(length, width),
