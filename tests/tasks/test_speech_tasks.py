@@ -7,7 +7,7 @@ import torch
 
 from uer.builder import build
 from uer.cli.main import run
-from uer.config import dump_yaml
+from uer.config import dump_yaml, load_config
 from uer.errors import DataError
 from uer.tasks.base import Examples, Task, join_rows
 from uer.tokenizers.byte import ByteTokenizer
@@ -134,6 +134,44 @@ def test_rows_that_cannot_be_read_do_not_count(
     assert len(said[0]) > 2 and said[0][:-2] == said[1][:-2]
     what = "accuracy" if task == "audio_classifier" else "WER"
     assert said[0][-1] == said[1][-1] and what in said[0][-1]
+
+
+FEELS = {
+    **{key: value for key, value in HEARS.items() if not key.startswith(("audio", "max_audio"))},
+    "data_processor": "wav2vec2", "target": "wav2vec2", "embedding": ["wave", "convpos"],
+    "conv_channels": [12, 16], "conv_kernel_sizes": [10, 8], "conv_strides": [8, 8],
+    "conv_norm": "layer", "conv_pos_kernel_size": 8, "conv_pos_groups": 2, "negatives_num": 5,
+    "codebook_size": 8, "code_size": 16, "contrast_size": 16, "crop": 1500,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", ["ctc", "audio_classifier"])
+@pytest.mark.parametrize("kind", ["speaks", "feels"])
+def test_what_was_pre_trained_hears_the_same_in_a_task(monkeypatch, folder, kind, task):
+    """A decoder and its word table stay behind; samples stay samples, of which there is no text."""
+    config = {"speaks": WRITES, "feels": FEELS}[kind]
+    (folder / f"{kind}.yaml").write_text(dump_yaml(config))
+    rows = (folder / "train.tsv").read_text().splitlines()[1:]
+    cells = [row.split("\t") for row in rows]
+    lines = [path if kind == "feels" else f"{text}\t{path}" for text, _, path in cells]
+    (folder / f"{kind}.txt").write_text("\n".join(lines) + "\n")
+    words = BYTES if kind == "speaks" else ()
+    monkeypatch.chdir(folder)
+    place = ["--corpus_path", f"{kind}.txt", "--dataset_path", f"{kind}.data"]
+    assert (
+        run("preprocess", [*place, *words, "--data_processor", config["data_processor"]], "") == 0
+    )
+    words = ["--dataset_path", f"{kind}.data", "--config_path", f"{kind}.yaml"]
+    words += ["--total_steps", "1", "--batch_size", "2", "--threads", "1"]
+    assert run("pretrain", [*words, "--output_model_path", kind], "pretrain") == 0
+    go(
+        monkeypatch, folder, "finetune", task, "--pretrained_model_path", f"{kind}-1",
+        "--train_path", "train.tsv", "--output_model_path", f"{kind}-{task}", *TRAINS,
+        *(BYTES if task == "ctc" else ()),
+    )  # fmt: skip
+    tuned = load_config(folder / f"{kind}-{task}" / "config.yaml")
+    assert tuned["sampling_rate"] == RATE
+    assert tuned["sounds"] == ("fbank" if kind == "speaks" else "wave")
 
 
 def test_a_tables_folder_holds_its_sounds(folder, tmp_path):

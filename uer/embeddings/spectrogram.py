@@ -24,8 +24,8 @@ class SpectrogramEmbedding(Embedding):
 
     Patch number ``t * bands + f`` is the t-th of time and the f-th of frequency, so a shorter sound
     has the first patches of a longer one. With strides smaller than the patches they overlap, as in
-    fine-tuning. Patches that reach behind the sound's end are padding: what a sound becomes does not
-    depend on how long the others of its batch are. A sound that is too short counts one of time.
+    fine-tuning. Patches that reach behind the sound's end are padding, so that what a sound becomes
+    does not depend on the others of its batch. A sound that is too short counts one of time.
 
     Patches where ``masked`` is true are exchanged for one learnt vector; what all of them held
     stays in ``extras["features"]`` [B, P, frames * banks of a patch] for targets to predict. Learnt

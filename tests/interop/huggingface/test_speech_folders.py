@@ -16,6 +16,7 @@ from uer.errors import ConfigError, DataError
 from uer.interop.huggingface.pixels import FILE
 from uer.interop.huggingface.sounds import FRAMES, WAVE, read_sounds
 from uer.interop.huggingface.source import HuggingFaceFolder
+from uer.interop.pretrained import checkpoint_tokenizer
 
 RATE, BINS, LONGEST = 16000, 20, 12
 TEXT = "the cat sat on a mat and dogs ran far away over hills press one for voice mail"
@@ -173,6 +174,12 @@ def test_ctc_of_theirs_reads_the_same_text(tmp_path, norm):
     assert type(again) is hf.Wav2Vec2FeatureExtractor
     for key in ("do_normalize", "sampling_rate", "return_attention_mask"):
         assert getattr(again, key) == getattr(extractor, key)
+
+
+def test_a_model_that_reads_no_text_has_no_tokenizer(tmp_path):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    hf.HubertModel(hf.HubertConfig(**sizes, intermediate_size=8)).save_pretrained(tmp_path)
+    assert checkpoint_tokenizer(tmp_path) is None
 
 
 def test_what_we_cannot_do_to_sounds_is_refused(tmp_path):
