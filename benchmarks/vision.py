@@ -22,9 +22,9 @@ CLASSES, SIDE = 1000, 224
 def main(argv: Sequence[str]) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="benchmarks vision", description=__doc__)
-    parser.add_argument("--batch_size", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--updates", type=int, default=4, help="updates of a round")
+    parser.add_argument("--batch_size", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--updates", type=int, default=1, help="updates of a round")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args(argv)
     common = (options.batch_size, options.threads)

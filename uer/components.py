@@ -29,6 +29,7 @@ from uer.errors import ConfigError
 from uer.registry import Registry
 from uer.score import Score
 from uer.states import States
+from uer.wanted import Places
 
 
 class Part(nn.Module):
@@ -225,6 +226,19 @@ class Target(Part, ABC):
         Returns:
             The loss summed over `weight(batch)` items; an exact, connected zero without items.
         """
+
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
+        """All that `forward` is going to read of the hidden vectors.
+
+        Args:
+            states: what the encoder reads, with the geometry of what it makes.
+            batch: the whole batch.
+            stream: whose states these are.
+
+        Returns:
+            [M] flat positions, none twice, or a column; None: it may read all of them.
+        """
+        return None
 
     def companions(self) -> dict[str, nn.Module]:
         """Models of its own that are trained beside the model, by name (ELECTRA's generator).

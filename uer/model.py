@@ -6,6 +6,7 @@ A new model made of existing parts is one configuration file; nothing here is ed
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 import torch
@@ -18,6 +19,7 @@ from uer.glossary import MaxSeqLength
 from uer.score import Score
 from uer.signature import Factory
 from uer.states import States
+from uer.wanted import Wanted
 
 
 class Model(nn.Module):
@@ -114,13 +116,21 @@ class Model(nn.Module):
             getattr(model, "packable", False) for model in companions
         )
 
-    def states(self, batch: Batch) -> States:
+    def states(self, batch: Batch, readers: Iterable[Target] = ()) -> States:
         """What the targets score: of the decoder where there is one, else of the encoder.
+
+        Args:
+            batch: what the model reads.
+            readers: those who are going to read the states, if they are known; what they do not
+                want need not be computed.
 
         Raises:
             DataError: the rows are longer than the model allows.
         """
-        states = self.encoder(self.embedding(self._checked(batch.side("src")), None))
+        states = self.embedding(self._checked(batch.side("src")), None)
+        if self.decoder is None:
+            states = _marked(states, batch, list(readers))
+        states = self.encoder(states)
         if self.decoder is not None:
             embedded = None
             if self.tgt_embedding is not None:
@@ -134,7 +144,7 @@ class Model(nn.Module):
         for head in self.heads.values():
             batch, of_companions = head.prepare(batch)
             scores |= of_companions
-        states = self.states(batch)
+        states = self.states(batch, self.heads.values())
         return scores | {name: head(states, batch) for name, head in self.heads.items()}
 
     def weights(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -235,6 +245,20 @@ class Model(nn.Module):
                     f"{self.max_seq_length}; lower --seq_length."
                 )
         return side
+
+
+def _marked(states: States, batch: Batch, readers: list[Target]) -> States:
+    """The same states, which say what of every stream will be read."""
+
+    def marked(one: States, stream: int) -> States:
+        rows, length = one.hidden.shape[:2]
+        asked = [reader.wants(one, batch, stream) for reader in readers]
+        return replace(one, wanted=Wanted.by_all(asked, (rows, length)))
+
+    if not states.streams:
+        return marked(states, 0)
+    streams = (marked(one, number) for number, one in enumerate(states.streams))
+    return replace(states, streams=tuple(streams))
 
 
 def _one_missing(decoder: Factory[Decoder] | None) -> str:

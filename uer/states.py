@@ -15,6 +15,7 @@ import torch
 from uer.glossary import MaskKind
 from uer.grid import Grid
 from uer.masks import AttentionMask, Side
+from uer.wanted import Wanted
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,7 @@ class States:
         grid: how patches lie in the image, where the sequence is one; positions count its tokens.
         parts: named stretches of the sequence (``{"text": slice(0, 20), "image": …}``).
         extras: what a target asked for beside the last hidden vectors, by name.
+        wanted: all that targets are going to read; an encoder may make all others NaN.
         streams: all streams where there are several; everything else is that of the first.
     """
 
@@ -54,6 +56,7 @@ class States:
     grid: Grid | None = None
     parts: Mapping[str, slice] = field(default_factory=dict)
     extras: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    wanted: Wanted | None = None
     streams: tuple[States, ...] = ()
 
     def with_hidden(self, hidden: torch.Tensor) -> States:
@@ -91,11 +94,15 @@ class States:
 
     def at(self, index: torch.Tensor) -> torch.Tensor:
         """[M, H] the vectors at indices of labels, ``row * width + column`` of what is indexed."""
+        return self.flat(self.places(index))
+
+    def places(self, index: torch.Tensor) -> torch.Tensor:
+        """[M] flat positions of indices of labels."""
         if self.indexed is not None:
             start, width = self.indexed.start, self.indexed.stop - self.indexed.start
             row = index // width
             index = row * self.hidden.shape[1] + start + (index - row * width)
-        return self.flat(index)
+        return index
 
     def labelled(self) -> torch.Tensor:
         """[B, P, H] the vectors that indices of labels count."""

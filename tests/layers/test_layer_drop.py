@@ -10,6 +10,7 @@ from uer.components import Encoder
 from uer.errors import ConfigError
 from uer.layers.layer_drop import LayerDrop
 from uer.states import States
+from uer.wanted import Wanted
 
 SIZES = {
     "input_size": 8, "hidden_size": 8, "feedforward_size": 16, "heads_num": 2, "dropout": 0.0,
@@ -59,6 +60,17 @@ def test_the_seed_decides_and_nothing_else_changes():
     assert torch.equal(drawn, torch.rand(()))  # without it no random number is used up
     made.eval()
     assert torch.equal(made(states).hidden, plain(states).hidden)
+
+
+def test_what_is_wanted_of_the_last_layer_may_be_what_it_read():
+    made, hidden = encoder(layer_drop=0.5), torch.randn(3, 5, 8)
+    wanted = Wanted(torch.tensor([1, 7, 14]), (3, 5))
+    for seed in range(6):
+        torch.manual_seed(seed)
+        whole = made(States(hidden)).hidden
+        torch.manual_seed(seed)
+        some = made(States(hidden, wanted=wanted)).hidden
+        torch.testing.assert_close(wanted.take(some), wanted.take(whole))
 
 
 def test_a_layer_that_is_left_out_learns_nothing():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
@@ -29,6 +30,7 @@ from uer.layers.linear import Linear
 from uer.masks import AttentionMask
 from uer.signature import Factory, Given, default
 from uer.states import States
+from uer.wanted import Wanted
 
 
 class TransformerEncoder(Encoder):
@@ -103,7 +105,8 @@ class TransformerEncoder(Encoder):
     def forward(self, states: States) -> States:
         """Encode hidden [B, L, input_size] into [B, L, H]."""
         made: list[torch.Tensor] | None = [] if self.keeps_layers else None
-        hidden = self.stack(self.projected(states), *self._contexts(states), made)
+        wanted = states.wanted if made is None and self.layers[-1].selective else None
+        hidden = self.stack(self.projected(states), *self._contexts(states), made, wanted)
         encoded = states.with_hidden(hidden)
         if made is None:
             return encoded
@@ -123,6 +126,7 @@ class TransformerEncoder(Encoder):
         far: AttentionContext,
         near: AttentionContext,
         made: list[torch.Tensor] | None = None,
+        wanted: Wanted | None = None,
     ) -> torch.Tensor:
         """All layers, [B, L, H] → [B, L, H].
 
@@ -131,16 +135,24 @@ class TransformerEncoder(Encoder):
             far: context of layers that see everything.
             near: context of the others.
             made: what every layer makes is put there.
+            wanted: all of the result that is read; the rest becomes NaN.
         """
-        for _ in range(self.rounds):
-            for number, layer in enumerate(self.layers):
-                everywhere = self.global_every is not None and number % self.global_every == 0
-                hidden = self.layer_drop(hidden, layer(hidden, far if everywhere else near))
-                if made is not None:
-                    made.append(hidden)
+        last = self.rounds * len(self.layers) - 1
+        for number in range(last + 1):
+            layer = self.layers[number % len(self.layers)]
+            everywhere = self.global_every is not None and number % self.global_every == 0
+            context = far if everywhere else near
+            if wanted is not None and number == last:
+                hidden = self.layer_drop(hidden, layer(hidden, context, wanted), wanted)
+            else:
+                hidden = self.layer_drop(hidden, layer(hidden, context))
+            if made is not None:
+                made.append(hidden)
         if self.norm is not None:
             hidden = self.norm(hidden)
-        return self.dropout(hidden)
+        hidden = self.dropout(hidden)
+        # NaN: a reader that did not say what it wants shall notice.
+        return hidden if wanted is None else wanted.place(hidden, math.nan)
 
     @classmethod
     def looks_ahead(cls, keys: Mapping[str, Any]) -> bool:

@@ -102,6 +102,14 @@ class AttentionContext:
             self._made[vectors.dtype] = self._kernel(vectors)
         return self._made[vectors.dtype]
 
+    def of_query(self, column: int) -> AttentionContext:
+        """The same for one query of every row, which looks at all vectors.
+
+        Args:
+            column: of the query.
+        """
+        return _OneQuery(self, column)
+
     def added(self, vectors: torch.Tensor) -> torch.Tensor:
         """[B or 1, N or 1, Lq, Lk] mask and bias as one tensor to add to scores."""
         allowed = self.mask.allowed(vectors.device)
@@ -120,8 +128,30 @@ class AttentionContext:
         return KernelMask(self.added(vectors), is_causal=False)
 
 
+class _OneQuery(AttentionContext):
+    """See `AttentionContext.of_query`."""
+
+    def __init__(self, whole: AttentionContext, column: int) -> None:
+        super().__init__(whole.mask, whole.placement, keys=whole.keys)
+        self._whole, self._column = whole, column
+
+    def _kernel(self, vectors: torch.Tensor) -> KernelMask:
+        kernel = self._whole.kernel(vectors)
+        if kernel.is_causal:
+            kernel = KernelMask(self.mask.allowed(vectors.device), is_causal=False)
+        if kernel.allowed is None:
+            return kernel
+        return KernelMask(kernel.allowed[:, :, self._column : self._column + 1], is_causal=False)
+
+
 class Attention(nn.Module, ABC):
-    """Attention of a layer: from a sequence to itself or to a memory."""
+    """Attention of a layer: from a sequence to itself or to a memory.
+
+    Attributes:
+        selective: self-attention takes ``wanted: Wanted`` besides and makes [M, H], what is wanted.
+    """
+
+    selective: bool = False
 
     @abstractmethod
     def forward(
@@ -148,9 +178,11 @@ class Layer(nn.Module, ABC):
 
     Attributes:
         packable: it keeps documents of a row apart, as the mask says.
+        selective: it takes ``wanted: Wanted`` besides and makes [M, H], what is wanted, only.
     """
 
     packable: ClassVar[bool] = True
+    selective: bool = False
 
     @abstractmethod
     def forward(self, hidden: torch.Tensor, context: AttentionContext) -> torch.Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from uer.errors import ConfigError
+from uer.wanted import Wanted
 
 
 class DropPath(nn.Module):
@@ -26,13 +27,15 @@ class DropPath(nn.Module):
             raise ConfigError([f"drop_path: {rate} is not from 0 to below 1."])
         self.rate = rate
 
-    def forward(self, block: torch.Tensor) -> torch.Tensor:
-        """[B, …] what a block adds → the same shape; itself when nothing is left out."""
+    def forward(self, block: torch.Tensor, wanted: Wanted | None = None) -> torch.Tensor:
+        """[B, …] or [M, …] what a block adds → the same shape; itself when nothing is left out."""
         if not self.training or self.rate == 0.0:
             return block
         kept = 1.0 - self.rate
-        shape = (block.shape[0],) + (1,) * (block.dim() - 1)
-        return block * (torch.rand(shape, device=block.device) < kept).to(block.dtype).div_(kept)
+        rows = block.shape[0] if wanted is None else wanted.shape[0]
+        shape = (rows,) + (1,) * (block.dim() - 1)
+        times = (torch.rand(shape, device=block.device) < kept).to(block.dtype).div_(kept)
+        return block * (times if wanted is None else wanted.of_rows(times))
 
     def extra_repr(self) -> str:
         """What ``print(model)`` shows."""

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from uer.errors import ConfigError
+from uer.wanted import Wanted
 
 
 class LayerDrop(nn.Module):
@@ -27,10 +28,20 @@ class LayerDrop(nn.Module):
             raise ConfigError([f"layer_drop: {rate} is not from 0 to below 1."])
         self.rate = rate
 
-    def forward(self, before: torch.Tensor, behind: torch.Tensor) -> torch.Tensor:
-        """What a layer read and what it made, both [B, L, H] → one of them."""
+    def forward(
+        self, before: torch.Tensor, behind: torch.Tensor, wanted: Wanted | None = None
+    ) -> torch.Tensor:
+        """What a layer read [B, L, H] and what it made of it → one of them.
+
+        Args:
+            before: what it read.
+            behind: what it made, [B, L, H], or [M, H] where only these are wanted.
+            wanted: which they are.
+        """
         if not self.training or self.rate == 0.0:
             return behind
+        if wanted is not None:
+            before = wanted.take(before)
         left_out = torch.rand((), device=behind.device) < self.rate
         return torch.where(left_out, before, behind)
 

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from uer.errors import ConfigError
+from uer.layers.product import linear
 
 INITIAL_STD = 0.02
 
@@ -18,6 +19,10 @@ class Linear(nn.Linear):
         nn.init.normal_(self.weight, std=INITIAL_STD)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """[…, K] → […, N]."""
+        return linear(input, self.weight, self.bias)
 
     def no_decay(self) -> list[nn.Parameter]:
         """The bias."""

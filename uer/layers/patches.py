@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from uer.errors import DataError
 from uer.layers.linear import INITIAL_STD
+from uer.layers.product import linear
 
 
 def cut(image: torch.Tensor, size: int) -> torch.Tensor:
@@ -51,7 +51,7 @@ class PatchProjection(nn.Module):
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
         """[B, P, C, size, size] → [B, P, E]."""
-        return F.linear(patches.flatten(2), self.weight.flatten(1), self.bias)
+        return linear(patches.flatten(2), self.weight.flatten(1), self.bias)
 
     def no_decay(self) -> list[nn.Parameter]:
         """The bias."""

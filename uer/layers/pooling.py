@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from uer.errors import DataError
 from uer.states import States
+from uer.wanted import Places
 
 
 def pool(states: States, how: str) -> torch.Tensor:
@@ -29,11 +30,12 @@ def pool(states: States, how: str) -> torch.Tensor:
         return _legacy(states, how.removeprefix("legacy_"))
     if how == "patches":
         return _patches(states)
+    one = places(states, how)
+    if isinstance(one, int):
+        return states.hidden[:, one]
+    if one is not None:
+        return states.flat(one)
     first, length = states.firsts(), states.lengths()
-    if how == "first":
-        return states.flat(first)
-    if how == "last":
-        return states.flat(first + length - 1)
     hidden = states.hidden.flatten(0, 1)
     owner = _owners(first, length, hidden.shape[0])
     held = hidden.new_zeros(first.shape[0] + 1, hidden.shape[1])
@@ -43,6 +45,15 @@ def pool(states: States, how: str) -> torch.Tensor:
     assert how == "max", how
     index = owner[:, None].expand_as(hidden)
     return held.scatter_reduce(0, index, hidden, "amax", include_self=False)[:-1]
+
+
+def places(states: States, how: str) -> Places | None:
+    """All that `pool` reads of D documents; None where that is not one token of each."""
+    if how == "first":
+        return 0 if states.first is None else states.first
+    if how in ("last", "legacy_last"):
+        return states.firsts() + states.lengths() - 1
+    return None
 
 
 def _patches(states: States) -> torch.Tensor:

@@ -13,11 +13,12 @@ from uer.errors import ConfigError
 from uer.glossary import Pooling
 from uer.layers.cross_entropy import cross_entropy
 from uer.layers.linear import Linear
-from uer.layers.pooling import pool
+from uer.layers.pooling import places, pool
 from uer.score import Score
 from uer.signature import Given
 from uer.states import States
 from uer.targets._pairs import PairTarget
+from uer.wanted import Places
 
 TEMPERATURE = 0.07
 GREATEST_SCALE = 100.0
@@ -54,6 +55,10 @@ class Contrast(PairTarget):
             for size in input_sizes
         )
         self.logit_scale = nn.Parameter(torch.full((), math.log(1 / TEMPERATURE)))
+
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
+        """[M] what is pooled."""
+        return places(states, self.pooling[stream])
 
     def forward(self, states: States, batch: Batch) -> Score:
         """Score D pairs: document d of one stream belongs to document d of the other."""

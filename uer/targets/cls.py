@@ -12,10 +12,11 @@ from uer.glossary import LabelSmoothing, Pooling
 from uer.layers.base import Norm
 from uer.layers.cross_entropy import cross_entropy
 from uer.layers.linear import Linear
-from uer.layers.pooling import pool
+from uer.layers.pooling import places, pool
 from uer.score import Score
 from uer.signature import Factory, Given
 from uer.states import States
+from uer.wanted import Places
 
 
 class Classification(Target):
@@ -53,6 +54,10 @@ class Classification(Target):
     def weight(self, batch: Batch) -> torch.Tensor:
         """[] number of documents."""
         return self.count(batch)
+
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
+        """[M] what is pooled."""
+        return None if self.beside_patches else places(states, self.pooling)
 
     def forward(self, states: States, batch: Batch) -> Score:
         """Score D documents against ``labels.<name>.value``, [D] classes or [D, C] shares."""

@@ -14,6 +14,7 @@ from uer.score import Score
 from uer.signature import Given
 from uer.states import States
 from uer.targets.cls import Classification
+from uer.wanted import Places
 
 
 class DistillationToken(Classification):
@@ -63,6 +64,11 @@ class DistillationToken(Classification):
         name = f"labels.{self.name}.value"
         count = len(batch[name]) if name in batch else self._images(batch)
         return torch.full((), float(count), device=batch["src.image"].device)
+
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
+        """The distillation token of every row."""
+        part = states.parts.get("distillation")
+        return None if part is None else part.start
 
     def logits(self, states: States) -> torch.Tensor:
         """[D, C] of every image.

@@ -14,6 +14,7 @@ from uer.layers.linear import Linear
 from uer.score import Score
 from uer.signature import Factory, Given, default
 from uer.states import States
+from uer.wanted import Places
 
 
 class FrameReconstruction(Target):
@@ -36,6 +37,10 @@ class FrameReconstruction(Target):
     def weight(self, batch: Batch) -> torch.Tensor:
         """[] number of altered frames."""
         return self.count(batch)
+
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
+        """[M] what is predicted."""
+        return states.places(batch[f"labels.{self.name}.index"])
 
     def forward(self, states: States, batch: Batch) -> Score:
         """Score hidden [B, F, H] at ``labels.<name>.index`` [M] against ``.value`` [M, filters].

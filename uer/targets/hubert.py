@@ -18,6 +18,7 @@ from uer.layers.linear import Linear
 from uer.score import Score
 from uer.signature import Given
 from uer.states import States
+from uer.wanted import Places
 
 
 class FrameCodes(Target):
@@ -49,6 +50,10 @@ class FrameCodes(Target):
     def weight(self, batch: Batch) -> torch.Tensor:
         """[] number of predicted frames."""
         return self.count(batch)
+
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
+        """[M] what is predicted."""
+        return states.places(batch[f"labels.{self.name}.index"])
 
     def forward(self, states: States, batch: Batch) -> Score:
         """Score hidden [B, L, H] at ``labels.<name>.index`` [M] against ``.value`` [M]."""

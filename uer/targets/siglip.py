@@ -13,11 +13,12 @@ from uer.batch import Batch
 from uer.glossary import Pooling
 from uer.layers.base import Pooler
 from uer.layers.linear import Linear
-from uer.layers.pooling import pool
+from uer.layers.pooling import places, pool
 from uer.score import Ratio, Score
 from uer.signature import Factory, Given, default
 from uer.states import States
 from uer.targets._pairs import PairTarget
+from uer.wanted import Places
 
 
 class SigmoidContrast(PairTarget):
@@ -46,6 +47,10 @@ class SigmoidContrast(PairTarget):
         self.pooler = pooler(size=input_sizes[1])
         self.logit_scale = nn.Parameter(torch.full((1,), math.log(initial_scale)))
         self.logit_bias = nn.Parameter(torch.full((1,), initial_bias))
+
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
+        """[M] what is pooled; the head of stream 1 reads all."""
+        return None if stream else places(states, self.pooling)
 
     def forward(self, states: States, batch: Batch) -> Score:
         """Score D pairs: document d of one stream belongs to document d of the other."""

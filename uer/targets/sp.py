@@ -8,10 +8,11 @@ from uer.batch import Batch
 from uer.components import Target
 from uer.layers.cross_entropy import cross_entropy
 from uer.layers.linear import Linear
-from uer.layers.pooling import pool
+from uer.layers.pooling import places, pool
 from uer.score import Score
 from uer.signature import Given
 from uer.states import States
+from uer.wanted import Places
 
 
 class SentencePair(Target):
@@ -31,6 +32,10 @@ class SentencePair(Target):
     def weight(self, batch: Batch) -> torch.Tensor:
         """[] number of documents."""
         return self.count(batch)
+
+    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
+        """[M] first tokens."""
+        return places(states, "first")
 
     def forward(self, states: States, batch: Batch) -> Score:
         """Score the first tokens of D documents against ``labels.<name>.value`` [D]."""

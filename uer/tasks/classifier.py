@@ -54,7 +54,7 @@ class Classifier(Task):
         """[D, C] logits."""
         head = model.heads[self.target]
         assert isinstance(head, Classification)
-        return head.logits(model.states(batch)).float()
+        return head.logits(model.states(batch, [head])).float()
 
     def write(self, outputs: torch.Tensor, path: str | Path) -> None:
         """A table with ``label``[, ``logits``][, ``prob``]; several values with blanks between.

@@ -21,6 +21,7 @@ from uer.glossary import (
 from uer.layers.base import Attention, AttentionContext, Norm
 from uer.layers.linear import Linear
 from uer.signature import Factory, Given
+from uer.wanted import Wanted
 
 
 class MultiHeadAttention(Attention):
@@ -32,6 +33,8 @@ class MultiHeadAttention(Attention):
     Dropout on the probabilities is a key of its own and off by default: it forces CPU kernels to
     write out all scores, about twenty times the time of the kernel.
     """
+
+    selective = True
 
     def __init__(
         self,
@@ -73,16 +76,23 @@ class MultiHeadAttention(Attention):
         context: AttentionContext,
         *,
         memory: torch.Tensor | None = None,
+        wanted: Wanted | None = None,
     ) -> torch.Tensor:
-        """[B, Lq, H], memory [B, Lk, H'] → [B, Lq, H]."""
+        """[B, Lq, H], memory [B, Lk, H'] → [B, Lq, H], or [M, H] where only these are wanted."""
         memory = hidden[:, : context.keys] if memory is None else memory
-        query = _heads(self.query(hidden), self.heads)
+        asking = self.query(hidden if wanted is None else wanted.take(hidden))
+        query = _heads(asking if wanted is None else wanted.place(asking, 0.0), self.heads)
         key, value = (_heads(map_(memory), self.kv_heads) for map_ in (self.key, self.value))
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
         query, key = context.placement.rotate(query), context.placement.rotate(key)
-        mixed = self.mix(query, key, value, context)
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        column = None if wanted is None else wanted.places
+        if isinstance(column, int):
+            query, context = query[:, :, column : column + 1], context.of_query(column)
+        mixed = self.mix(query, key, value, context).transpose(1, 2).flatten(2)
+        if wanted is not None:
+            mixed = mixed.flatten(0, 1) if isinstance(column, int) else wanted.take(mixed)
+        return self.output(mixed)
 
     def adaptable(self) -> list[Linear]:
         """What LoRA adapts unless it is told otherwise (arXiv:2106.09685)."""

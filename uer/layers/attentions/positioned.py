@@ -7,6 +7,7 @@ import torch
 from uer.glossary import AttentionHeadSize, HeadsNum, HiddenSize
 from uer.layers.base import Attention, AttentionContext, Position
 from uer.signature import Factory, Given, default
+from uer.wanted import Wanted
 
 
 class PositionedAttention(Attention):
@@ -27,6 +28,7 @@ class PositionedAttention(Attention):
     ) -> None:
         super().__init__()
         self.attention = own_attention(memory_size=memory_size)
+        self.selective = self.attention.selective
         size = attention_head_size or hidden_size // heads_num
         self.position = own_position.given(head_size=size)()
 
@@ -36,8 +38,11 @@ class PositionedAttention(Attention):
         context: AttentionContext,
         *,
         memory: torch.Tensor | None = None,
+        wanted: Wanted | None = None,
     ) -> torch.Tensor:
-        """[B, Lq, H], memory [B, Lk, H'] → [B, Lq, H]."""
+        """[B, Lq, H], memory [B, Lk, H'] → [B, Lq, H], or [M, H] where only these are wanted."""
         placement = self.position(context.mask, hidden.device)
         own = AttentionContext(context.mask, placement, keys=context.keys)
-        return self.attention(hidden, own, memory=memory)
+        if wanted is None:
+            return self.attention(hidden, own, memory=memory)
+        return self.attention(hidden, own, memory=memory, wanted=wanted)

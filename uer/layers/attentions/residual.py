@@ -15,6 +15,8 @@ class ResidualAttention(MultiHeadAttention):
     All scores are written out, so it takes more time and memory than the fused kernel.
     """
 
+    selective = False  # scores are those of the whole sequence
+
     def mix(
         self,
         query: torch.Tensor,

@@ -13,6 +13,7 @@ from uer.glossary import HiddenSize, LayernormPositioning
 from uer.layers.base import Attention, AttentionContext, FeedForward, Norm
 from uer.layers.blocks.transformer import TransformerLayer
 from uer.signature import Factory, Given, default
+from uer.wanted import Wanted
 
 
 class ScaledLayer(TransformerLayer):
@@ -47,13 +48,15 @@ class ScaledLayer(TransformerLayer):
         self.attention_scale = nn.Parameter(torch.full((hidden_size,), layer_scale))
         self.feed_forward_scale = nn.Parameter(torch.full((hidden_size,), layer_scale))
 
-    def attended(self, hidden: torch.Tensor, context: AttentionContext) -> torch.Tensor:
-        """[B, L, H] → what attention adds."""
-        return self.attention_scale * super().attended(hidden, context)
+    def attended(
+        self, hidden: torch.Tensor, context: AttentionContext, wanted: Wanted | None
+    ) -> torch.Tensor:
+        """See `TransformerLayer.attended`."""
+        return self.attention_scale * super().attended(hidden, context, wanted)
 
-    def fed(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[B, L, H] → what the feed-forward block adds."""
-        return self.feed_forward_scale * super().fed(hidden)
+    def fed(self, hidden: torch.Tensor, wanted: Wanted | None) -> torch.Tensor:
+        """See `TransformerLayer.fed`."""
+        return self.feed_forward_scale * super().fed(hidden, wanted)
 
     def no_decay(self) -> list[nn.Parameter]:
         """The factors."""

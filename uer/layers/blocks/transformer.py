@@ -11,6 +11,7 @@ from uer.layers.base import Attention, AttentionContext, FeedForward, Layer, Nor
 from uer.layers.drop_path import DropPath
 from uer.layers.dropout import Dropout
 from uer.signature import Factory, Given, default
+from uer.wanted import Wanted
 
 
 class TransformerLayer(Layer):
@@ -41,24 +42,34 @@ class TransformerLayer(Layer):
         super().__init__()
         self.pre = layernorm_positioning == "pre"
         self.attention = attention()
+        self.selective = self.attention.selective
         self.attention_norm = layernorm(size=hidden_size)
         self.feed_forward = feed_forward()
         self.feed_forward_norm = layernorm(size=hidden_size)
         self.dropout = Dropout(dropout)
         self.drop_path = DropPath(drop_path * depth)
 
-    def forward(self, hidden: torch.Tensor, context: AttentionContext) -> torch.Tensor:
-        """[B, L, H] → [B, L, H]."""
+    def forward(
+        self, hidden: torch.Tensor, context: AttentionContext, wanted: Wanted | None = None
+    ) -> torch.Tensor:
+        """[B, L, H] → [B, L, H], or [M, H] where only these are wanted."""
+        before = hidden if wanted is None else wanted.take(hidden)
         if self.pre:
-            hidden = hidden + self.attended(self.attention_norm(hidden), context)
-            return hidden + self.fed(self.feed_forward_norm(hidden))
-        hidden = self.attention_norm(hidden + self.attended(hidden, context))
-        return self.feed_forward_norm(hidden + self.fed(hidden))
+            hidden = before + self.attended(self.attention_norm(hidden), context, wanted)
+            return hidden + self.fed(self.feed_forward_norm(hidden), wanted)
+        hidden = self.attention_norm(before + self.attended(hidden, context, wanted))
+        return self.feed_forward_norm(hidden + self.fed(hidden, wanted))
 
-    def attended(self, hidden: torch.Tensor, context: AttentionContext) -> torch.Tensor:
-        """[B, L, H] → what attention adds."""
-        return self.drop_path(self.dropout(self.attention(hidden, context)))
+    def attended(
+        self, hidden: torch.Tensor, context: AttentionContext, wanted: Wanted | None
+    ) -> torch.Tensor:
+        """[B, L, H] → [B, L, H] or [M, H], what attention adds."""
+        if wanted is None:
+            made = self.attention(hidden, context)
+        else:
+            made = self.attention(hidden, context, wanted=wanted)
+        return self.drop_path(self.dropout(made), wanted)
 
-    def fed(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[B, L, H] → what the feed-forward block adds."""
-        return self.drop_path(self.dropout(self.feed_forward(hidden)))
+    def fed(self, hidden: torch.Tensor, wanted: Wanted | None) -> torch.Tensor:
+        """[B, L, H] or [M, H] → what the feed-forward block adds."""
+        return self.drop_path(self.dropout(self.feed_forward(hidden)), wanted)
