@@ -171,7 +171,20 @@ def test_what_was_pre_trained_hears_the_same_in_a_task(monkeypatch, folder, kind
     )  # fmt: skip
     tuned = load_config(folder / f"{kind}-{task}" / "config.yaml")
     assert tuned["sampling_rate"] == RATE
+    if kind == "speaks" and task == "ctc":  # what it was pre-trained for it does without a task
+        go(
+            monkeypatch, folder, "infer", "speech2text", "--load_model_path", f"{kind}-1",
+            "--test_path", "test.tsv", "--prediction_path", "spoken.txt", "--tgt_seq_length", "3",
+        )  # fmt: skip
+        assert len((folder / "spoken.txt").read_text().splitlines()) == 7
     assert tuned["sounds"] == ("fbank" if kind == "speaks" else "wave")
+
+
+def test_who_has_no_decoder_writes_no_texts(monkeypatch, folder, capsys):
+    monkeypatch.chdir(folder)
+    words = ["speech2text", "--config_path", "hears.yaml", "--train_path", "train.tsv", *BYTES]
+    assert run("finetune", words, "test") == 2
+    assert "writes texts with a decoder, and the model has none" in capsys.readouterr().err
 
 
 def test_a_tables_folder_holds_its_sounds(folder, tmp_path):

@@ -174,7 +174,15 @@ def task_recipe(
     """A model's configuration with the task's head and data processor."""
     base = read_recipe(config, dialect=dialect)
     kept = base.config
-    if "tgt_embedding" in kept and "tgt.ids" not in processors.get(task.processor).provides:
+    writes, decodes = "tgt.ids" in processors.get(task.processor).provides, "tgt_embedding" in kept
+    if writes and not decodes and "tgt_embedding" not in overrides:
+        raise ConfigError(
+            [
+                "the task writes texts with a decoder, and the model has none; choose a "
+                "configuration with decoder and tgt_embedding, or name both with their flags."
+            ]
+        )
+    if decodes and not writes:
         # There is nothing for a decoder to read; the encoder is fine-tuned alone.
         kept = {key: kept[key] for key in kept if key not in _OF_DECODER}
     body = body_keys(kept, task.target)
