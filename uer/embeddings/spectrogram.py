@@ -15,7 +15,7 @@ from uer.frames import frames_after
 from uer.glossary import AudioFeatureSize, EmbSize, SpectrogramPatch
 from uer.layers.linear import INITIAL_STD, Linear
 from uer.layers.masked import MaskVector
-from uer.layers.subsampling import require_length, validity_of
+from uer.layers.subsampling import at_least, validity_of
 from uer.states import States
 
 
@@ -69,11 +69,10 @@ class SpectrogramEmbedding(Embedding):
             States with hidden [B, tokens + P, E].
 
         Raises:
-            DataError: no row is as long as a patch, or ``masked`` counts other patches.
+            DataError: ``masked`` counts other patches.
         """
         assert states is None, "spectrogram reads the batch, so it stands first"
-        frames = batch["frames"]
-        require_length(frames.shape[1], self.shape[0], "frames")
+        frames = at_least(batch["frames"], self.shape[0])
         patches = F.unfold(frames[:, None], self.shape, stride=self.strides).transpose(1, 2)
         hidden = self.mask(self.projection(patches), batch.get("masked"))
         before = 0 if self.tokens is None else len(self.tokens)
