@@ -91,8 +91,29 @@ def test_masked_frames_are_one_vector_and_features_stay():
         made(Batch({"wave": samples, "masked": masked[:, 1:]}), None)
     with pytest.raises(DataError, match="mask_vector: true"):
         wave(mask_vector=False)(Batch({"wave": samples, "masked": masked}), None)
-    with pytest.raises(DataError, match="longest row of the batch has 9 samples"):
-        made(Batch({"wave": samples[:, :9]}), None)
+
+
+SHORT = {
+    "wave": ("wave", [2, 9], {**CONVOLUTIONS, "conv_norm": "layer"}),
+    "speech": ("frames", [2, 1, 5], {"conv_channels": [32], "conv_kernel_sizes": [6]}),
+    "spectrogram": ("frames", [2, 3, 5], {"spectrogram_patch": [4, 5]}),
+}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_sound_that_is_too_short_is_one_frame_beside_longer_ones_and_alone(name):
+    field, shape, keys = SHORT[name]
+    keys = keys if name == "wave" else {**keys, "audio_feature_size": 5}
+    torch.manual_seed(0)
+    made = build(Embedding, name, emb_size=16, **keys).eval()
+    short = sound(shape)
+    both = torch.cat([short, torch.zeros(2, 90, *shape[2:])], 1)
+    length = torch.tensor([shape[1]] * 2)
+    wide = made(Batch({field: both, "length": length}), None)
+    alone = made(Batch({field: short, "length": length}), None)
+    assert alone.length.tolist() == wide.length.tolist()
+    real = alone.length[0]
+    torch.testing.assert_close(alone.hidden[:, :real], wide.hidden[:, :real])
 
 
 def test_the_mask_vector_is_part_of_the_graph_without_a_mask():
@@ -156,7 +177,10 @@ def test_patches_go_through_time_first_and_shorter_sounds_have_fewer():
     states = made(Batch({"frames": frames, "length": torch.tensor([20, 9])}), None)
     assert states.hidden.shape == (2, 2 + 15, 16)
     assert states.extras["features"].sum(-1)[0].nonzero().flatten().tolist() == [1 * 3 + 2]
-    assert states.length.tolist() == [17, 2 + 3 * 3]
+    assert states.length.tolist() == [17, 2 + 3 * 2]
+    alone = made(Batch({"frames": frames[1:, :9], "length": torch.tensor([9])}), None)
+    torch.testing.assert_close(states.hidden[1, :8], alone.hidden[0])
+    assert alone.hidden.shape[1] == 8
     assert states.indexed == slice(2, 17)
     masked = torch.zeros(2, 15, dtype=torch.bool)
     masked[0, 5] = True

@@ -284,7 +284,7 @@ def test_rows_without_room_for_their_labels_are_counted_and_do_not_count():
     assert score.metrics["impossible"].weight == 3
 
 
-def test_ctc_has_a_gradient_without_labels_and_smooths():
+def test_silence_beside_texts_is_learnt_and_smoothed():
     made, smoothed = ctc(), ctc(label_smoothing=0.2)
     hidden = drawn(2, 4, 16)
     states = States(hidden=hidden, length=torch.tensor([4, 2]))
@@ -293,8 +293,11 @@ def test_ctc_has_a_gradient_without_labels_and_smooths():
     even = -(shares[0].mean(-1).sum() + shares[1, :2].mean(-1).sum())
     expected = 0.8 * made(states, labels).loss_sum + 0.2 * even
     torch.testing.assert_close(smoothed(states, labels).loss_sum, expected)
-    silent = made(states, transcripts([], []))
-    torch.testing.assert_close(silent.loss_sum, -(shares[0, :, 0].sum() + shares[1, :2, 0].sum()))
+    alone = made(States(hidden=hidden[:1]), transcripts([1, 2])).loss_sum
+    silent = -shares[1, :2, 0].sum()
+    torch.testing.assert_close(made(states, labels).loss_sum, alone + silent)
+    nothing = made(states, transcripts([], [])).loss_sum
+    assert nothing == 0 and nothing.requires_grad
 
 
 def test_the_blank_is_the_id_of_padding_unless_another_is_named():

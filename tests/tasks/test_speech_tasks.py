@@ -7,7 +7,7 @@ import torch
 
 from uer.builder import build
 from uer.cli.main import run
-from uer.config import dump_yaml
+from uer.config import dump_yaml, load_config
 from uer.errors import DataError
 from uer.tasks.base import Examples, Task, join_rows
 from uer.tokenizers.byte import ByteTokenizer
@@ -102,8 +102,89 @@ def test_train_and_predict(monkeypatch, folder, caplog, task, config, tokenizer,
         assert name in report
     unread = {1, 3, 4, 5}
     assert all(not line for row, line in enumerate(lines) if row in unread)
-    if task != "ctc":  # which may find nothing but blanks
+    if task == "audio_classifier":  # the others may find that nothing is said
         assert all(line for row, line in enumerate(lines) if row not in unread)
+
+
+@pytest.mark.parametrize(
+    ("task", "config", "tokenizer"),
+    [("speech2text", "writes", BYTES), ("ctc", "hears", BYTES), ("audio_classifier", "hears", ())],
+)
+def test_rows_that_cannot_be_read_do_not_count(
+    monkeypatch, folder, caplog, task, config, tokenizer
+):
+    """Each is a batch of its own, of which nothing is left."""
+    caplog.set_level("INFO")
+    names = ["0.wav", "nan.wav", "text.wav", "1.wav", "missing.wav"]
+    rows = [f"{'ab'[number % 2]}\t{number % 2}\t{name}" for number, name in enumerate(names)]
+    (folder / "some.tsv").write_text("text\tlabel\twav_path\n" + "\n".join(rows) + "\n")
+    kept = [row for row in rows if row[4:] in ("0.wav", "1.wav")]
+    (folder / "kept.tsv").write_text("text\tlabel\twav_path\n" + "\n".join(kept) + "\n")
+    said = []
+    for table in ("some", "kept"):
+        caplog.clear()
+        go(
+            monkeypatch, folder, "finetune", task, "--config_path", f"{config}.yaml", *tokenizer,
+            "--train_path", "train.tsv", "--dev_path", f"{table}.tsv",
+            "--test_path", f"{table}.tsv", "--output_model_path", f"{task}-{table}", *TRAINS,
+            "--batch_size", "1", "--epochs_num", "1",
+        )  # fmt: skip
+        lines = [line.split(": ", 1)[-1] for line in caplog.messages if "eval/" in line]
+        said.append([*lines, *(line[10:] for line in caplog.messages if f"{table}.tsv: " in line)])
+    assert len(said[0]) > 2 and said[0][:-2] == said[1][:-2]
+    what = "accuracy" if task == "audio_classifier" else "WER"
+    assert said[0][-1] == said[1][-1] and what in said[0][-1]
+
+
+FEELS = {
+    **{key: value for key, value in HEARS.items() if not key.startswith(("audio", "max_audio"))},
+    "data_processor": "wav2vec2", "target": "wav2vec2", "embedding": ["wave", "convpos"],
+    "conv_channels": [12, 16], "conv_kernel_sizes": [10, 8], "conv_strides": [8, 8],
+    "conv_norm": "layer", "conv_pos_kernel_size": 8, "conv_pos_groups": 2, "negatives_num": 5,
+    "codebook_size": 8, "code_size": 16, "contrast_size": 16, "crop": 1500,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", ["ctc", "audio_classifier"])
+@pytest.mark.parametrize("kind", ["speaks", "feels"])
+def test_what_was_pre_trained_hears_the_same_in_a_task(monkeypatch, folder, kind, task):
+    """A decoder and its word table stay behind; samples stay samples, of which there is no text."""
+    config = {"speaks": WRITES, "feels": FEELS}[kind]
+    (folder / f"{kind}.yaml").write_text(dump_yaml(config))
+    rows = (folder / "train.tsv").read_text().splitlines()[1:]
+    cells = [row.split("\t") for row in rows]
+    lines = [path if kind == "feels" else f"{text}\t{path}" for text, _, path in cells]
+    (folder / f"{kind}.txt").write_text("\n".join(lines) + "\n")
+    words = BYTES if kind == "speaks" else ()
+    monkeypatch.chdir(folder)
+    place = ["--corpus_path", f"{kind}.txt", "--dataset_path", f"{kind}.data"]
+    assert (
+        run("preprocess", [*place, *words, "--data_processor", config["data_processor"]], "") == 0
+    )
+    words = ["--dataset_path", f"{kind}.data", "--config_path", f"{kind}.yaml"]
+    words += ["--total_steps", "1", "--batch_size", "2", "--threads", "1"]
+    assert run("pretrain", [*words, "--output_model_path", kind], "pretrain") == 0
+    go(
+        monkeypatch, folder, "finetune", task, "--pretrained_model_path", f"{kind}-1",
+        "--train_path", "train.tsv", "--output_model_path", f"{kind}-{task}", *TRAINS,
+        *(BYTES if task == "ctc" else ()),
+    )  # fmt: skip
+    tuned = load_config(folder / f"{kind}-{task}" / "config.yaml")
+    assert tuned["sampling_rate"] == RATE
+    if kind == "speaks" and task == "ctc":  # what it was pre-trained for it does without a task
+        go(
+            monkeypatch, folder, "infer", "speech2text", "--load_model_path", f"{kind}-1",
+            "--test_path", "test.tsv", "--prediction_path", "spoken.txt", "--tgt_seq_length", "3",
+        )  # fmt: skip
+        assert len((folder / "spoken.txt").read_text().splitlines()) == 7
+    assert tuned["sounds"] == ("fbank" if kind == "speaks" else "wave")
+
+
+def test_who_has_no_decoder_writes_no_texts(monkeypatch, folder, capsys):
+    monkeypatch.chdir(folder)
+    words = ["speech2text", "--config_path", "hears.yaml", "--train_path", "train.tsv", *BYTES]
+    assert run("finetune", words, "test") == 2
+    assert "writes texts with a decoder, and the model has none" in capsys.readouterr().err
 
 
 def test_a_tables_folder_holds_its_sounds(folder, tmp_path):

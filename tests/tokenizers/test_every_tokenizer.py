@@ -1,7 +1,10 @@
 """What holds for every kind of tokenizer."""
 
+import json
+
 import numpy as np
 import pytest
+import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import python
@@ -14,7 +17,7 @@ from uer.tokenizers.base import load, tokenizers
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<extra_id_0>"]
 KINDS = (
     *("bert", "bpe", "byte", "char", "hfpretrained", "sentencepiece", "sentencepiece_comma"),
-    *("space", "xlmroberta"),
+    *("space", "speech2text", "xlmroberta"),
 )
 
 
@@ -28,9 +31,13 @@ def made(tmp_path_factory):
     json_vocab, merges = train_bytes(folder / "bpe")
     GPT2Tokenizer.from_pretrained(folder / "bpe").save_pretrained(folder / "hf")
     pieces = train_pieces(folder / "m.model")
+    tokens = sentencepiece.SentencePieceProcessor(model_file=pieces)
+    spoken = [tokens.id_to_piece(number) for number in range(tokens.get_piece_size())]
+    (folder / "ids.json").write_text(json.dumps({t: n for n, t in enumerate(["<pad>", *spoken])}))
     files = {
         **{kind: {"vocab_path": str(vocab)} for kind in ("bert", "char", "space")},
         **{kind: {"spm_model_path": pieces} for kind in ("xlmroberta", "sentencepiece_comma")},
+        "speech2text": {"vocab_path": str(folder / "ids.json"), "spm_model_path": pieces},
         "bpe": {"vocab_path": json_vocab, "merges_path": merges},
         "byte": {"extra_ids": 5},
         "hfpretrained": {"vocab_path": str(folder / "hf")},

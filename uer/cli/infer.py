@@ -105,12 +105,20 @@ def _recipe(
         return task_recipe(task, config_path, overrides, dialect_of(checkpoint))
     recipe = read_recipe(choose_config(None, checkpoint), overrides)
     trained_for = recipe.config.get("task")
-    if trained_for != name:
+    if trained_for != name and not (trained_for is None and _is_for(task, recipe)):
         what = f"was trained for the task '{trained_for}'" if trained_for else "is pre-trained only"
         raise UserError(f"{checkpoint} {what}, not for '{name}'; fine-tune it first.")
     if config_path is not None:
         _log.info("--config_path has no effect: the checkpoint carries its configuration.")
     return recipe
+
+
+def _is_for(task: Task, recipe: Recipe) -> bool:
+    """Pre-training asked for just what the task asks for."""
+    heads = recipe.model.parts.get("target") or []
+    names = [head.name for head in heads] if isinstance(heads, list) else [heads.name]
+    processor = recipe.processor
+    return names == [task.target] and processor is not None and processor.name == task.processor
 
 
 def _labels(known: Mapping[str, Any], given: int | None, checkpoint: str) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any
 from uer.builder import Planner
 from uer.data.formats import FORMATS
 from uer.data.store import Store
+from uer.errors import ConfigError
+from uer.planned import Plan
 from uer.processors.base import Processor, processors
 from uer.recipe import Recipe, body_keys, read_recipe
 from uer.tasks.base import Examples, Task
@@ -17,7 +19,7 @@ from uer.tokenizers.base import Tokenizer
 
 _log = logging.getLogger(__name__)
 
-_OF_DECODER = ("decoder", "tgt_embedding", "share_embedding")
+_OF_DECODER = ("decoder", "tgt_embedding", "share_embedding", "tie_weights")
 
 
 def plan_task(name: str, overrides: Mapping[str, Any]) -> tuple[Task, dict[str, Any]]:
@@ -38,12 +40,20 @@ def task_recipe(
     """A model's configuration with the task's head and data processor."""
     base = read_recipe(config, dialect=dialect)
     kept = base.config
-    if "tgt.ids" not in processors.get(task.processor).provides:
+    writes, decodes = "tgt.ids" in processors.get(task.processor).provides, "tgt_embedding" in kept
+    if writes and not decodes and "tgt_embedding" not in overrides:
+        raise ConfigError(
+            [
+                "the task writes texts with a decoder, and the model has none; choose a "
+                "configuration with decoder and tgt_embedding, or name both with their flags."
+            ]
+        )
+    if decodes and not writes:
         # There is nothing for a decoder to read; the encoder is fine-tuned alone.
         kept = {key: kept[key] for key in kept if key not in _OF_DECODER}
     body = body_keys(kept, task.target)
     if FORMATS[processors.get(task.processor).corpus].fields:
-        body |= _of_media(kept, task.processor)
+        body |= _of_media(base, kept, task.processor)
     body |= {"target": [task.target], "data_processor": task.processor}
     if "vocab_size" in base.facts:
         body["facts"] = {"vocab_size": base.facts["vocab_size"]}
@@ -54,11 +64,17 @@ def task_recipe(
     return read_recipe(body, overrides)
 
 
-def _of_media(config: Mapping[str, Any], processor: str) -> dict[str, Any]:
-    """How the model was shown its images or sounds in pre-training, so it sees them again."""
-    planner = Planner({**config, "data_processor": processor})
+def _of_media(base: Recipe, config: Mapping[str, Any], processor: str) -> dict[str, Any]:
+    """How the model was shown its images or sounds in pre-training, so it sees them again.
+
+    A pipeline that its data processor chose by default is named.
+    """
+    parts = {} if base.processor is None else base.processor.parts
+    named = {key: part.name for key, part in parts.items() if isinstance(part, Plan)}
+    shown = {**named, **config}
+    planner = Planner({**shown, "data_processor": processor})
     planner.choice("data_processor", Processor)
-    return {key: config[key] for key in config if key in planner.asked()}
+    return {key: value for key, value in shown.items() if key in planner.asked()}
 
 
 def make_store(tokenizer: Tokenizer | None, examples: Examples) -> Store:

@@ -84,8 +84,9 @@ def collate(
         labels[f"labels.{target}.index"] = np.arange(len(value))
         labels[f"labels.{target}.value"] = value
     if not labelled:  # no documents either, for targets that score each of them
-        sides = [name.removesuffix(".length") for name in fields if name.endswith(".length")]
-        labels |= {f"{side}.{leaf}": fields[f"{side}.length"] for side in sides for leaf in _EACH}
+        labels |= {
+            f"{side}.{leaf}": fields[f"{side}.length"] for side in prepared.sides for leaf in _EACH
+        }
         labels = {name: value[:0] for name, value in labels.items()}
     fields |= labels
     return Batch({name: torch.from_numpy(_plain(value)) for name, value in fields.items()})

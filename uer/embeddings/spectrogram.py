@@ -15,7 +15,7 @@ from uer.frames import frames_after
 from uer.glossary import AudioFeatureSize, EmbSize, SpectrogramPatch
 from uer.layers.linear import INITIAL_STD, Linear
 from uer.layers.masked import MaskVector
-from uer.layers.subsampling import require_length, validity_of
+from uer.layers.subsampling import at_least, validity_of
 from uer.states import States
 
 
@@ -24,7 +24,8 @@ class SpectrogramEmbedding(Embedding):
 
     Patch number ``t * bands + f`` is the t-th of time and the f-th of frequency, so a shorter sound
     has the first patches of a longer one. With strides smaller than the patches they overlap, as in
-    fine-tuning. Patches that lie behind the sound's end are padding.
+    fine-tuning. Patches that reach behind the sound's end are padding, so that what a sound becomes
+    does not depend on the others of its batch. A sound that is too short counts one of time.
 
     Patches where ``masked`` is true are exchanged for one learnt vector; what all of them held
     stays in ``extras["features"]`` [B, P, frames * banks of a patch] for targets to predict. Learnt
@@ -68,11 +69,10 @@ class SpectrogramEmbedding(Embedding):
             States with hidden [B, tokens + P, E].
 
         Raises:
-            DataError: no row is as long as a patch, or ``masked`` counts other patches.
+            DataError: ``masked`` counts other patches.
         """
         assert states is None, "spectrogram reads the batch, so it stands first"
-        frames = batch["frames"]
-        require_length(frames.shape[1], self.shape[0], "frames")
+        frames = at_least(batch["frames"], self.shape[0])
         patches = F.unfold(frames[:, None], self.shape, stride=self.strides).transpose(1, 2)
         hidden = self.mask(self.projection(patches), batch.get("masked"))
         before = 0 if self.tokens is None else len(self.tokens)
@@ -80,8 +80,8 @@ class SpectrogramEmbedding(Embedding):
             hidden = torch.cat([self.tokens.expand(len(hidden), -1, -1), hidden], 1)
         width, length = hidden.shape[1], batch.get("length")
         if length is not None:
-            times = -(-length // self.strides[0])  # patches that begin before the end
-            length = (before + times * self.bands).clamp(max=width)
+            times = frames_after(length, self.shape[:1], self.strides[:1], False).clamp(min=1)
+            length = before + times * self.bands
         return States(
             hidden=hidden,
             validity=None if length is None else validity_of(length, width),

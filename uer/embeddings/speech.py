@@ -21,7 +21,7 @@ from uer.glossary import (
     ScaleEmbedding,
 )
 from uer.layers.base import Norm
-from uer.layers.subsampling import Convolution, checked_convolutions, require_length, validity_of
+from uer.layers.subsampling import Convolution, at_least, checked_convolutions, validity_of
 from uer.signature import Factory
 from uer.states import States
 
@@ -88,13 +88,10 @@ class SpeechEmbedding(Embedding):
         Returns:
             States with hidden [B, L, E], L frames after the convolutions; a row that is too short
             counts one.
-
-        Raises:
-            DataError: no row is long enough for one frame.
         """
         assert states is None, "speech reads the batch, so it stands first"
-        frames, length = batch["frames"], batch.get("length")
-        require_length(frames.shape[1], shortest(self.kernel_sizes, self.strides, True), "frames")
+        length = batch.get("length")
+        frames = at_least(batch["frames"], shortest(self.kernel_sizes, self.strides, True))
         hidden = self.convolved(frames)
         if self.scale != 1.0:
             hidden = hidden * self.scale

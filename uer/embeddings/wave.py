@@ -21,8 +21,8 @@ from uer.layers.subsampling import (
     ChannelNorm,
     Convolution,
     FrameNorm,
+    at_least,
     checked_convolutions,
-    require_length,
     validity_of,
 )
 from uer.signature import Factory, default
@@ -94,11 +94,11 @@ class WaveEmbedding(Embedding):
             that is too short counts one frame.
 
         Raises:
-            DataError: no row is long enough for one frame, or ``masked`` counts other frames.
+            DataError: ``masked`` counts other frames.
         """
         assert states is None, "wave reads the batch, so it stands first"
-        wave, length = batch["wave"], batch.get("length")
-        require_length(wave.shape[1], shortest(self.kernel_sizes, self.strides, False), "samples")
+        length = batch.get("length")
+        wave = at_least(batch["wave"], shortest(self.kernel_sizes, self.strides, False))
         features = self.convolved(wave)
         if self._gradient_scale != 1.0 and features.requires_grad:
             features.register_hook(lambda gradient: gradient * self._gradient_scale)

@@ -25,6 +25,7 @@ from uer.glossary import (
 )
 from uer.layers.base import AttentionContext, Layer, Norm, Position
 from uer.layers.dropout import Dropout
+from uer.layers.layer_drop import LayerDrop
 from uer.layers.linear import Linear
 from uer.masks import AttentionMask
 from uer.signature import Factory, Given, default
@@ -74,6 +75,7 @@ class TransformerEncoder(Encoder):
             bool, "with norms before the blocks, one stands behind the last layer"
         ] = True,
         output_dropout: Annotated[float, "dropout rate of the stack's result"] = 0.0,
+        layer_drop: Annotated[float, "share of the training steps that go without a layer"] = 0.0,
         factorized_embedding_parameterization: Factorized = None,
     ) -> None:
         super().__init__()
@@ -98,6 +100,7 @@ class TransformerEncoder(Encoder):
             self.layers[0].attention_norm = nn.Identity()
         self.norm = layernorm(size=hidden_size) if pre and last_layernorm else None
         self.dropout = Dropout(output_dropout)
+        self.layer_drop = LayerDrop(layer_drop)
 
     def forward(self, states: States) -> States:
         """Encode hidden [B, L, input_size] into [B, L, H]."""
@@ -140,9 +143,9 @@ class TransformerEncoder(Encoder):
             everywhere = self.global_every is not None and number % self.global_every == 0
             context = far if everywhere else near
             if wanted is not None and number == last:
-                hidden = layer(hidden, context, wanted)
+                hidden = self.layer_drop(hidden, layer(hidden, context, wanted), wanted)
             else:
-                hidden = layer(hidden, context)
+                hidden = self.layer_drop(hidden, layer(hidden, context))
             if made is not None:
                 made.append(hidden)
         if self.norm is not None:

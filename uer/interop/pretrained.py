@@ -110,7 +110,9 @@ def checkpoint_config(path: str | Path) -> dict[str, Any]:
 
 
 def checkpoint_tokenizer(path: str | Path, side: str = "src") -> Tokenizer | None:
-    """The tokenizer that a checkpoint brings along; None: a file of the predecessors has none.
+    """The tokenizer that a checkpoint brings along; None: it has none.
+
+    A file of the predecessors has none, nor has a model that reads no text.
 
     Args:
         path: the checkpoint.
@@ -118,13 +120,15 @@ def checkpoint_tokenizer(path: str | Path, side: str = "src") -> Tokenizer | Non
 
     Raises:
         CheckpointError: it is no checkpoint, or damaged.
-        DataError: the tokenizer is damaged, or there is none in the folder.
+        DataError: the tokenizer is damaged.
     """
     if is_legacy_checkpoint(path):
         return None
     if is_foreign(path):
-        return open_folder(path).tokenizer()
-    return load(require_folder(path) / tokenizer_folder(side))
+        foreign = open_folder(path)
+        return foreign.tokenizer() if foreign.has_tokenizer() else None
+    folder = require_folder(path) / tokenizer_folder(side)
+    return load(folder) if folder.is_dir() else None
 
 
 def trained_with(path: str | Path, tokenizer: Tokenizer, side: str = "src") -> Tokenizer | None:

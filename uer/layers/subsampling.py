@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from uer.errors import ConfigError, DataError
+from uer.errors import ConfigError
 
 
 def validity_of(lengths: torch.Tensor, width: int) -> torch.Tensor | None:
@@ -21,17 +22,13 @@ def validity_of(lengths: torch.Tensor, width: int) -> torch.Tensor | None:
     return torch.arange(width, device=lengths.device) < lengths[:, None]
 
 
-def require_length(found: int, least: int, what: str) -> None:
-    """Refuse rows of which no frame can be made.
+def at_least(rows: torch.Tensor, least: int) -> torch.Tensor:
+    """[B, S, …] rows, with zeros behind them where not one frame could be made of the longest.
 
-    Raises:
-        DataError: the longest row of a batch is too short.
+    Beside longer rows a short one has such zeros, too.
     """
-    if found < least:
-        raise DataError(
-            f"the longest row of the batch has {found} {what}, and the model's convolutions need "
-            f"at least {least}; leave shorter sounds out."
-        )
+    lacking = least - rows.shape[1]
+    return F.pad(rows, (*(0, 0) * (rows.dim() - 2), 0, lacking)) if lacking > 0 else rows
 
 
 def checked_convolutions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +51,11 @@ class Marks(NamedTuple):
             )
         starts = [mark for mark in (cls_id, bos_id, pad_id) if mark is not None]
         return Marks(cls_id, closing, starts[0])
+
+    @staticmethod
+    def among(special: Mapping[str, int]) -> Marks:
+        """As `of`, by the ids of roles; a role ``pad`` is needed."""
+        return Marks.of(*(special.get(role) for role in ("pad", "cls", "sep", "bos", "eos")))  # type: ignore[arg-type]
 
     @property
     def size(self) -> int:

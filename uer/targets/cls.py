@@ -62,7 +62,8 @@ class Classification(Target):
     def forward(self, states: States, batch: Batch) -> Score:
         """Score D documents against ``labels.<name>.value``, [D] classes or [D, C] shares."""
         value = batch[f"labels.{self.name}.value"]
-        return cross_entropy(self.logits(states), value, label_smoothing=self.label_smoothing)
+        logits = self.logits(states)[: len(value)]  # rows without labels, of which none has any
+        return cross_entropy(logits, value, label_smoothing=self.label_smoothing)
 
     def logits(self, states: States) -> torch.Tensor:
         """[D, C] of every document."""

@@ -51,12 +51,16 @@ class ConnectionistTemporalClassification(Target):
     def forward(self, states: States, batch: Batch) -> Score:
         """Score the frames [B, L, H] against the rows' labels.
 
-        With label smoothing a share of the loss is the cross-entropy of every frame with all labels
+        Where no row has a label there is nothing to score, not even silence. With label smoothing a
+        share of the loss is the cross-entropy of every frame with all labels
         alike.
         """
         shares = self.logits(states.hidden).float().log_softmax(-1)
         value, row = batch[f"labels.{self.name}.value"], batch[f"labels.{self.name}.index"]
         rows, width, _ = shares.shape
+        if not len(value):
+            nothing = shares.new_zeros(())
+            return Score(0.0 * shares.sum(), {"impossible": Ratio(nothing, nothing)})
         labels = _counted(row, rows)
         frames = states.lengths()
         equal = (row[1:] == row[:-1]) & (value[1:] == value[:-1])

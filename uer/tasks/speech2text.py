@@ -36,14 +36,13 @@ class SpeechToText(Transcription):
     ) -> None:
         if beam_width < 1 or tgt_seq_length < 1:
             raise ConfigError(["beam_width and tgt_seq_length must be positive."])
-        self.limits = Limits(beam_width, tgt_seq_length, 1, length_penalty)
+        self.limits = Limits(beam_width, tgt_seq_length, length_penalty=length_penalty)
         self.media_root = media_root
 
     def transcribe(self, model: Model, batch: Batch) -> list[list[int]]:
         """See `Transcription.transcribe`."""
         assert self.tokenizer is not None
-        special = self.tokenizer.special
-        marks = Marks.of(*(special.get(role) for role in ("pad", "cls", "sep", "bos", "eos")))  # type: ignore[arg-type]
+        special, marks = self.tokenizer.special, Marks.among(self.tokenizer.special)
         found = decode_batch(
             model, batch, self.limits, start=marks.start, end=marks.closing, never=[special["pad"]]
         )

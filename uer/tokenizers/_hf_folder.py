@@ -12,6 +12,7 @@ from uer.tokenizers._special_tokens import FIRST_SENTINEL, ROLES
 from uer.tokenizers.base import Tokenizer, tokenizers
 
 _CONFIG, _MAP = "tokenizer_config.json", "special_tokens_map.json"
+_SPEECH = "Speech2TextTokenizer"
 # Instead of a role that the folder does not name.
 _INSTEAD = {"pad": "eos", "cls": "bos", "sep": "eos"}
 
@@ -42,7 +43,7 @@ def read(folder: Path, special_tokens: dict[str, str | None] | None) -> Tokenize
 
     Args:
         folder: holds ``vocab.txt``, or ``vocab.json`` and ``merges.txt``, or one ``*.model``, or
-            the ``vocab.json`` of wav2vec 2.0.
+            the ``vocab.json`` of wav2vec 2.0, or that of Speech2Text with one ``*.model``.
         special_tokens: laid over those of the folder.
 
     Raises:
@@ -61,6 +62,11 @@ def read(folder: Path, special_tokens: dict[str, str | None] | None) -> Tokenize
         keys["vocab_path"] = folder / "vocab.json"
         keys["special_tokens"] = {"mask": None, **keys["special_tokens"]}
         keys["word_delimiter"] = stated.get("word_delimiter_token", "|")
+    elif (folder / "vocab.json").is_file() and name == _SPEECH and len(models) == 1:
+        kind = "speech2text"
+        keys["vocab_path"], keys["spm_model_path"] = folder / "vocab.json", models[0]
+        keys["special_tokens"] = {**_of_decoder(roles(folder)), **(special_tokens or {})}
+        keys |= _chosen(stated, "do_lower_case") | _chosen(stated, "do_upper_case")
     elif (folder / "vocab.txt").is_file():
         kind = "bert"
         keys["vocab_path"] = folder / "vocab.txt"
@@ -82,6 +88,14 @@ def read(folder: Path, special_tokens: dict[str, str | None] | None) -> Tokenize
     paths = {key: str(value) if isinstance(value, Path) else value for key, value in keys.items()}
     part: Any = tokenizers.get(kind)
     return part(**paths)
+
+
+def _of_decoder(named: dict[str, str]) -> dict[str, str | None]:
+    """Special tokens of a model that only writes, and begins with the end of a text."""
+    found: dict[str, str | None] = {
+        role: named[role] for role in ("pad", "unk", "bos", "eos") if role in named
+    }
+    return {**found, "cls": named["eos"]} if "eos" in named else found
 
 
 def settings(folder: Path) -> dict[str, Any]:

@@ -75,6 +75,7 @@ class PieceTokenizer(Tokenizer):
         special_tokens: see `Tokenizer`.
         options: see `Tokenizer`.
         defaults: see `Tokenizer`.
+        further: files beside the model, see `Tokenizer`.
     """
 
     def __init__(
@@ -86,11 +87,15 @@ class PieceTokenizer(Tokenizer):
         special_tokens: Mapping[str, str | None] | None,
         options: Mapping[str, Any],
         defaults: Mapping[str, str],
+        further: Mapping[str, File] | None = None,
     ) -> None:
         super().__init__(
             vocabulary=vocabulary,
             source=model.path,
-            files={"spm_model_path": File("sentencepiece.model", model.content)},
+            files={
+                "spm_model_path": File("sentencepiece.model", model.content),
+                **(further or {}),
+            },
             special_tokens=special_tokens,
             options=options,
             defaults=defaults,

@@ -50,6 +50,23 @@ def test_an_mp3_is_read_though_its_header_only_estimates():
     assert abs(spectrum.argmax() * RATE / len(read) - 440) < 3
 
 
+def test_an_mp3_that_says_how_long_it_is_may_be_truncated():
+    made = content(tone(440, 5.0), kind="MP3")
+    tagged = b"ID3\x03\0\0" + bytes([0, 0, 2, 0]) + bytes(256) + made
+    for whole in (made, tagged):
+        assert len(READ.decode(whole)) == 5 * RATE
+        with pytest.raises(MediaError, match="truncated"):
+            READ.decode(whole[: len(whole) // 2])
+
+
+def test_nothing_is_repeated_behind_the_end_of_an_mp3():
+    noise = np.random.default_rng(0).normal(0, 0.1, 9 * RATE).astype("f4")
+    made = content(noise, kind="MP3")
+    whole, cut = READ.decode(made), READ.decode(made[: len(made) * 98 // 100])
+    assert 8.6 * RATE < len(cut) < len(whole) == 9 * RATE
+    np.testing.assert_allclose(cut[:-2000], whole[: len(cut) - 2000], atol=1e-4)
+
+
 def test_channels_are_averaged():
     samples = np.stack([tone(440), tone(550), np.zeros(RATE, "f4")], axis=1)
     read = READ.decode(content(samples, subtype="FLOAT"))
@@ -138,6 +155,22 @@ def cut_flac():
 def test_what_is_no_sound_is_refused(made, reason):
     with pytest.raises(MediaError, match=reason):
         READ.decode(made())
+
+
+@pytest.mark.parametrize("kind", ["WAV", "AIFF", "AU"])
+def test_what_ends_before_its_header_says_is_truncated(kind):
+    whole = content(np.zeros(8000, "f4"), kind=kind)
+    assert len(READ.decode(whole)) == 8000
+    with pytest.raises(MediaError, match=r"truncated \([\d,]+ of 16,0[\d,]+ bytes"):
+        READ.decode(whole[:9000])
+
+
+@pytest.mark.parametrize("size", [0x7FFFFFDB, 0xFFFFFFFF])
+def test_what_was_written_to_a_pipe_is_whole(size):
+    made = content(np.zeros(8000, "f4"))
+    assert made[36:40] == b"data"
+    piped = made[:4] + b"\xff" * 4 + made[8:40] + size.to_bytes(4, "little") + made[44:]
+    assert len(READ.decode(piped)) == 8000
 
 
 def test_a_long_sound_is_refused_before_it_is_read(monkeypatch):

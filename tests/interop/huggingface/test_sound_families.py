@@ -193,15 +193,15 @@ def test_kernels_written_before_torch_had_parametrizations(tmp_path):
     assert torch.equal(ours.embedding.parts["convpos"].direction, kernel)
 
 
-def test_a_tokenizer_of_another_kind_is_left_out_with_a_sentence(tmp_path):
+def test_a_tokenizer_of_several_languages_is_left_out_with_a_sentence(tmp_path):
     hf.Wav2Vec2Model(hf.Wav2Vec2Config(**WAVE)).save_pretrained(tmp_path)
-    settings = {"tokenizer_class": "Speech2TextTokenizer"}
+    settings = {"tokenizer_class": "Speech2TextTokenizer", "lang_codes": "mustc"}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     (tmp_path / "vocab.json").write_text('{"<pad>": 0, "A": 1}')
     folder = HuggingFaceFolder(tmp_path)
     assert not folder.has_tokenizer()
     assert folder.notes() == [
-        "its tokenizer (Speech2TextTokenizer) has no counterpart here and is left out."
+        "its tokenizer has languages to choose from (mustc), which ours have not, and is left out."
     ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,12 @@ _LOUDEST = float(1 << 15)  # floats are meant to lie in -1 … 1; some are whole
 _RICHEST = 96000 * 8 * 8  # bytes of a second
 # Their headers only estimate how many samples follow.
 _ESTIMATED = ("MP3", "MPEG")
+_FIRST_FRAME = 200  # bytes in which an MP3 may say how many frames it has
+_NEARLY = 0.95  # of what it says; encoders count what they add to the ends differently
+# What libsndfile notes of a file without compression that ends before its header says; it reads on
+# as if it were whole. Who writes to a pipe does not know the size, and promises the most there is.
+_CUT = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_UNTOLD = 0x7FFF0000
 
 
 class _Measure(NamedTuple):
@@ -95,7 +102,13 @@ class SoundReader:
             if told.seconds > self.max_seconds:
                 detail = f"{told.seconds:.1f} seconds; at most {self.max_seconds:g}"
                 raise MediaError("too long", detail)
-            samples = _mono(file, told)
+            least, most = told.samples, told.samples
+            if file.format in _ESTIMATED:
+                least = int(_NEARLY * told.samples) if _is_counted(content) else 0
+                most = int(self.max_seconds * told.rate) + 1
+            samples = _mono(file, told, least, most)
+            if len(samples) > self.max_seconds * told.rate:
+                raise MediaError("too long", f"more than {self.max_seconds:g} seconds")
         return resample(samples, told.rate, self.sampling_rate)
 
     def _most_bytes(self) -> int:
@@ -182,22 +195,50 @@ def _opened(stretch: _Stretch) -> Iterator[Any]:
 def _measured(file: Any) -> _Measure:
     if file.frames <= 0 or file.samplerate <= 0:
         raise MediaError("no samples")
+    for promised, there in map(_numbers, _CUT.findall(file.extra_info)):
+        if there < promised < _UNTOLD:
+            raise MediaError("truncated", f"{there:,} of {promised:,} bytes")
     return _Measure(file.frames, file.samplerate, file.channels)
 
 
-def _mono(file: Any, told: _Measure) -> NDArray[np.float32]:
-    """[S] all samples, averaged over channels."""
-    read = []
+def _numbers(found: tuple[str, str]) -> tuple[int, int]:
+    return int(found[0]), int(found[1])
+
+
+def _mono(file: Any, told: _Measure, least: int, most: int) -> NDArray[np.float32]:
+    """[S] all samples, averaged over channels.
+
+    Args:
+        file: the sound.
+        told: what its header says.
+        least: fewer samples are too few.
+        most: no more are read.
+    """
+    read, left = [], most
     size = max(1, _BLOCK // told.channels)
-    for block in file.blocks(size, frames=told.samples, dtype="float32", always_2d=True):
+    while left:
+        # Not `blocks`: behind the end of the file that repeats what it read before.
+        block = file.read(min(size, left), dtype="float32", always_2d=True)
+        if not len(block):
+            break
         if not np.isfinite(block).all():
             raise MediaError("samples that are no numbers")
         if (loudest := np.abs(block).max(initial=0)) > _LOUDEST:
             raise MediaError("samples beyond all scales", f"up to {loudest:.3g}")
         read.append(block.mean(axis=1))
+        left -= len(block)
     samples = np.concatenate(read) if read else np.zeros(0, np.float32)
-    if len(samples) < told.samples and file.format not in _ESTIMATED:
+    if len(samples) < least:
         raise MediaError("truncated", f"{len(samples):,} of {told.samples:,} samples")
     if not len(samples):
         raise MediaError("no samples")
     return samples
+
+
+def _is_counted(content: bytes) -> bool:
+    """Whether the first frame of an MP3 holds nothing but how many there are (Xing, LAME)."""
+    start = 0
+    if content[:3] == b"ID3":  # tags in front; their size has 7 bits in each of 4 bytes
+        start = 10 + sum(byte << 7 * place for place, byte in enumerate(content[9:5:-1]))
+    frame = content[start : start + _FIRST_FRAME]
+    return b"Xing" in frame or b"Info" in frame

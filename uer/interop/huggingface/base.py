@@ -69,6 +69,9 @@ class Family(ABC):
         reads_text: its models have a vocabulary, whatever their heads are.
         data: keys of our configuration that say how the model's data are made.
         reads_images: its folders say how images become pixels.
+        reads_sounds: the name of what they say how sounds are read with; empty: they do not.
+        decoder_start: what a decoder reads first where config.json does not say it; None: what is
+            said is not heeded.
     """
 
     parts: ClassVar[Config]
@@ -83,6 +86,8 @@ class Family(ABC):
     reads_text: ClassVar[bool] = True
     data: ClassVar[Config] = {}
     reads_images: ClassVar[bool] = False
+    reads_sounds: ClassVar[str] = ""
+    decoder_start: ClassVar[int | None] = None
 
     @property
     def model_type(self) -> str:
@@ -93,6 +98,10 @@ class Family(ABC):
         """Their configuration with every key under its first name."""
         other = {name: theirs[alias] for alias, name in self.aliases.items() if alias in theirs}
         return {**other, **theirs}
+
+    def processor(self, targets: Sequence[str]) -> dict[str, Any]:
+        """Keys of our configuration that say how data for a model with these targets are made."""
+        return dict(self.data)
 
     @abstractmethod
     def names(self, theirs: Config, targets: Sequence[str]) -> Table:

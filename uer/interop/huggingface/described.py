@@ -11,6 +11,7 @@ from torch import nn
 from uer.interop.legacy.sections import STREAMS
 from uer.layers.drop_path import DropPath
 from uer.layers.dropout import Dropout
+from uer.layers.layer_drop import LayerDrop
 from uer.model import Model
 from uer.planned import Plan
 from uer.signature import parameters
@@ -87,7 +88,7 @@ def _of_modules(path: str, one: nn.Module, other: nn.Module) -> Iterator[str]:
     if type(one) is not type(other):
         yield f"{place} is {type(one).__name__}, not {type(other).__name__}"
         return
-    if isinstance(one, Dropout | DropPath):
+    if isinstance(one, Dropout | DropPath | LayerDrop):
         return
     for name in sorted(_plain(one).keys() | _plain(other).keys()):
         own, their = (getattr(module, name, None) for module in (one, other))

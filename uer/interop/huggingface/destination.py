@@ -16,12 +16,13 @@ from uer.errors import ConfigError, UserError
 from uer.interop.huggingface.base import Config, Family, families
 from uer.interop.huggingface.described import differences, values_of
 from uer.interop.huggingface.pixels import FILE, pixels_file
-from uer.interop.huggingface.source import CONFIG, as_asked, table_of
+from uer.interop.huggingface.sounds import sounds_file
+from uer.interop.huggingface.source import CONFIG, START, as_asked, table_of
 from uer.interop.huggingface.weights import write_weights
 from uer.model import Model
+from uer.processors._sequences import Marks
 
 Tensors = Mapping[str, torch.Tensor]
-_START = "decoder_start_token_id"
 _DTYPES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 
 
@@ -34,7 +35,7 @@ class Export:
         config: the content of config.json.
         tensors: by their names.
         left: names of ours that have no place there.
-        pixels: how images become pixels there, of a family that reads them.
+        pixels: how images become pixels there, or how sounds are read, of a family that does so.
     """
 
     family: Family
@@ -44,7 +45,7 @@ class Export:
     pixels: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write config.json, what images need, and the weights."""
+        """Write config.json, what images or sounds need, and the weights."""
         for name, content in ((CONFIG, self.config), (FILE, self.pixels)):
             if content:
                 text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -91,6 +92,8 @@ def export(
                 made.config["dtype"] = _DTYPES.get(next(iter(weights.values())).dtype, "float32")
                 if family.reads_images:
                     made.pixels.update(pixels_file(config, made.config["image_size"]))
+                if kind := family.reads_sounds:
+                    made.pixels.update(sounds_file(config, kind, made.config))
                 return made
         except _OtherTargetsError as error:
             found, rank = error.problems, 2
@@ -176,6 +179,8 @@ def _ids(family: Family, about: Config, special: Mapping[str, int], made: Config
         "bos_token_id": special.get("bos", special.get("cls")),
         "eos_token_id": special.get("eos", special.get("sep")),
     }
+    if made.get("is_encoder_decoder") and "pad" in special:
+        found[START] = Marks.among(special).start
     if about.get("model_type") == family.model_type:
         found |= {key: value for key, value in about.items() if key.endswith("_token_id")}
         labels = about.get("labels")
@@ -183,6 +188,6 @@ def _ids(family: Family, about: Config, special: Mapping[str, int], made: Config
             found["id2label"] = {str(n): label for n, label in enumerate(labels)}
             found["label2id"] = {label: n for n, label in enumerate(labels)}
     fixed = {key: value for key, value in made.items() if key.endswith("_token_id")}
-    if _START in found:  # no part of the model's arithmetic
-        fixed.pop(_START, None)
+    if START in found:  # no part of the model's arithmetic
+        fixed.pop(START, None)
     return found | fixed

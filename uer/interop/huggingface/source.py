@@ -10,17 +10,18 @@ from typing import Any
 import torch
 
 from uer.builder import Planner, build
-from uer.errors import ConfigError
+from uer.errors import ConfigError, DataError
 from uer.interop.huggingface.base import Config, Family, family_of
 from uer.interop.huggingface.names import Names
 from uer.interop.huggingface.pixels import read_pixels
+from uer.interop.huggingface.sounds import read_sounds
 from uer.interop.huggingface.weights import FolderWeights, read_json
 from uer.model import Model
+from uer.processors._sequences import Marks
 from uer.tokenizers.base import Tokenizer
 
-CONFIG = "config.json"
+CONFIG, START = "config.json", "decoder_start_token_id"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
-_FOREIGN_TOKENIZERS = ("Speech2TextTokenizer",)
 WORDS = (
     "embedding.parts.word.weight",
     "embedding.weight",
@@ -72,9 +73,11 @@ class HuggingFaceFolder:
         if self.targets == ("cls",):
             made |= self.family.classifier
         asked = as_asked({"about": kept(self.theirs), **made, "target": list(self.targets)})
-        found = {**self.family.data, **asked}
+        found = {**self.family.processor(self.targets), **asked}
         if self.family.reads_images and "data_processor" in found:
             found |= read_pixels(self.path)
+        if kind := self.family.reads_sounds:
+            found |= read_sounds(self.path, kind, self.theirs)
         return found | {"facts": self._facts()}
 
     def tensors(self, targets: Sequence[str]) -> dict[str, torch.Tensor]:
@@ -99,16 +102,29 @@ class HuggingFaceFolder:
     def tokenizer(self) -> Tokenizer:
         """Its tokenizer, of the kind that its files are for.
 
+        What its decoder starts with has the role that says so here.
+
         Raises:
             DataError: there is none, or its files are damaged.
         """
-        return build(Tokenizer, "hfpretrained", vocab_path=str(self.path))
+        made = build(Tokenizer, "hfpretrained", vocab_path=str(self.path))
+        start = self.theirs.get(START, self.family.decoder_start)
+        if self.family.decoder_start is None or start == Marks.among(made.special).start:
+            return made
+        if not 0 <= start < made.vocab_size:
+            raise DataError(
+                f"{START}: the tokenizer has {made.vocab_size} tokens, and none has the id "
+                f"{start}.",
+                self.path / CONFIG,
+            )
+        roles = {**made.roles(), "cls": made.vocabulary[start]}
+        return build(Tokenizer, "hfpretrained", vocab_path=str(self.path), special_tokens=roles)
 
     def notes(self) -> list[str]:
         """A sentence about what is left out."""
         found = []
-        if (kind := self._foreign_tokenizer()) is not None:
-            found.append(f"its tokenizer ({kind}) has no counterpart here and is left out.")
+        if (what := self._foreign_tokenizer()) is not None:
+            found.append(f"its tokenizer has {what}, which ours have not, and is left out.")
         if self.theirs.get("problem_type") not in (None, "single_label_classification"):
             found.append(
                 f"problem_type: {self.theirs['problem_type']!r} has no counterpart here and is "
@@ -124,12 +140,12 @@ class HuggingFaceFolder:
         ]
 
     def _foreign_tokenizer(self) -> str | None:
-        """The kind of its tokenizer where it maps ids in a way that we do not have."""
+        """What its tokenizer does that we do not have."""
         path = self.path / "tokenizer_config.json"
         if (self.path / "tokenizer.json").is_file() or not path.is_file():
             return None
-        kind = read_json(path).get("tokenizer_class")
-        return kind if kind in _FOREIGN_TOKENIZERS else None
+        codes = read_json(path).get("lang_codes")
+        return None if codes is None else f"languages to choose from ({codes})"
 
     def _facts(self) -> dict[str, Any]:
         found = self.tensors(self.targets)

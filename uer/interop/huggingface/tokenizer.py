@@ -1,6 +1,6 @@
 """A tokenizer of ours as files that transformers' AutoTokenizer opens.
 
-All but that of bytes become a ``tokenizer.json`` of the Rust library.
+All but those of bytes and of Speech2Text become a ``tokenizer.json`` of the Rust library.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from uer.interop.huggingface.pieces import rust_pieces
 from uer.tokenizers.base import Tokenizer
 
 _JSON, _CONFIG, _MAP = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
+_SPEECH = {"vocab_path": "vocab.json", "spm_model_path": "sentencepiece.bpe.model"}
 _ROLES = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
 
 
@@ -56,6 +57,10 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int | None = No
         config["tokenizer_class"] = "PreTrainedTokenizerFast"
     elif tokenizer.kind == "byte":
         config |= {"tokenizer_class": "ByT5Tokenizer", **tokenizer.options}
+    elif tokenizer.kind == "speech2text":
+        for key, name in _SPEECH.items():
+            (folder / name).write_bytes(tokenizer.files[key].content)
+        config |= {"tokenizer_class": "Speech2TextTokenizer", **tokenizer.options}
     else:
         return [
             f"the tokenizer '{tokenizer.kind}' has no counterpart in transformers, so none was "

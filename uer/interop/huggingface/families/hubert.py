@@ -13,3 +13,4 @@ class Hubert(Wav2Vec2):
     demanded = {"feat_extract_activation": "gelu", "conv_pos_batch_norm": False}
     heads = {"HubertModel": (), "HubertForCTC": ("ctc",)}
     prefix = "hubert."
+    data = {"data_processor": "hubert"}

@@ -8,6 +8,7 @@ from typing import Any
 from uer.interop.huggingface.base import Config, Key
 from uer.interop.huggingface.families.bart import CROSS, KEYS, LAYER, Bart
 from uer.interop.huggingface.names import Table, under
+from uer.interop.huggingface.sounds import FRAMES
 
 # What is said otherwise, or not at all.
 _OTHER = ("max_seq_length",)
@@ -34,6 +35,7 @@ class SpeechToText(Bart):
     keys = (
         *(key for key in KEYS if key.ours not in _OTHER),
         Key("max_target_positions", "max_seq_length", 1024),
+        Key("encoder_layerdrop", "layer_drop", 0.0),
         Key("input_feat_per_channel", "audio_feature_size", 80),
         Key("conv_kernel_sizes", "conv_kernel_sizes", [5, 5]),
     )
@@ -49,6 +51,9 @@ class SpeechToText(Bart):
     }
     demanded = {"input_channels": 1, "pad_token_id": 1}
     heads = {"Speech2TextModel": (), "Speech2TextForConditionalGeneration": ("lm",)}
+    data = {"data_processor": "s2t"}
+    reads_sounds = FRAMES
+    decoder_start = 2
     ignored = ("model.encoder.embed_positions.weights", "model.decoder.embed_positions.weights")
 
     @property

@@ -9,6 +9,7 @@ import torch
 
 from uer.interop.huggingface.base import ACTIVATIONS, Config, Family, Key
 from uer.interop.huggingface.names import Fused, Table, under
+from uer.interop.huggingface.sounds import WAVE
 
 _LAYER: Table = {
     "attention.q_proj": "attention.query",
@@ -45,6 +46,7 @@ KEYS = (
     Key("hidden_dropout", "dropout", 0.1),
     Key("attention_dropout", "attention_dropout", 0.1),
     Key("feat_proj_dropout", "feature_dropout", 0.0),
+    Key("layerdrop", "layer_drop", 0.1),
     Key("layer_norm_eps", "layernorm_eps", 1e-5),
     Key("conv_dim", "conv_channels", list(_WIDTHS)),
     Key("conv_kernel", "conv_kernel_sizes", [10, 3, 3, 3, 3, 2, 2]),
@@ -84,6 +86,12 @@ class Wav2Vec2(Family):
     }
     prefix = "wav2vec2."
     reads_text = False
+    data = {"data_processor": "wav2vec2"}
+    reads_sounds = WAVE
+
+    def processor(self, targets: Sequence[str]) -> dict[str, Any]:
+        """See `Family.processor`."""
+        return {"data_processor": "ctc"} if "ctc" in targets else super().processor(targets)
 
     def ours(self, theirs: Config, weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         """See `Family.ours`; whether there is a vector for masked frames, the weights say."""
