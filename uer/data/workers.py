@@ -133,7 +133,7 @@ def _work(item: Any) -> Any:
 
 
 def _obey_parent() -> None:
-    """End when the parent says so, as a pool does whose other workers died; others are not heard."""
+    """End when the parent says so, as a broken pool does; whoever else says so is not heard."""
     while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
         pass
     os._exit(1)
@@ -149,7 +149,7 @@ def _leave_with_parent() -> None:
 
 @contextmanager
 def _blocked(signals: Iterable[signal.Signals]) -> Iterator[None]:
-    """Signals wait in this thread; processes that it starts meanwhile are born with them blocked."""
+    """Signals wait in this thread; processes that it starts meanwhile are born that way."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
