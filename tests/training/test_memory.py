@@ -9,7 +9,9 @@ from uer.layers.dropout import Dropout
 from uer.optimizers.adafactor import Adafactor
 from uer.optimizers.adamw import AdamW
 from uer.training.blocks import recompute
+from uer.training.lora import adapt
 from uer.training.memory import Step, simulate
+from uer.training.settings import Settings
 
 TOLERANCE = 0.02  # stated in docs/scaling.md
 WIDE = {"emb_size": 128, "hidden_size": 128, "feedforward_size": 512, "heads_num": 4}
@@ -17,11 +19,15 @@ CASES = [
     ("bert", "fp32", "", AdamW()),
     ("gpt2", "fp32", "recomputed", Adafactor()),
     ("llama", "bf16", "", AdamW(correct_bias=False)),
+    ("bert", "fp32", "adapted", AdamW()),
 ]
 
 
-def build(name):
-    return model_of({**MODELS[name], **WIDE}, vocab_size=3000)
+def build(name, how=""):
+    model = model_of({**MODELS[name], **WIDE}, vocab_size=3000)
+    if how == "adapted":
+        adapt(model, Settings(output_model_path="-", use_lora=True, lora_targets=["encoder"]))
+    return model
 
 
 def batch(rows=8):
@@ -46,13 +52,13 @@ def test_a_step_holds_what_it_is_said_to(name, precision, how, optimizer):
         return optimizer.build(model.decay_groups(), 1e-3)
 
     said = simulate(
-        lambda: build(name),
+        lambda: build(name, how),
         make,
         batch(),
         precision=precision,
         checkpoint_activations=how == "recomputed",
     )
-    model = build(name).train()
+    model = build(name, how).train()
     made = make(model)
     if how == "recomputed":
         recompute(model)
@@ -73,6 +79,7 @@ def test_a_step_holds_what_it_is_said_to(name, precision, how, optimizer):
     assert said.optimizer == sum(v.numel() * v.element_size() for v in state)
     assert (said.weights, said.trained) == (sum(size.values()), size[True])
     assert said.gradients == sum(4 * p.grad.numel() for p in model.parameters() if p.requires_grad)
+    assert (said.trained < said.weights / 10) == (how == "adapted")
 
 
 def test_recomputing_holds_less_and_more_rows_hold_more():
