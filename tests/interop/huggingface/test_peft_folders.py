@@ -36,11 +36,17 @@ MADE = {
         {**SIZES, "num_key_value_heads": 2},
     ),
     "gpt2": (transformers.GPT2LMHeadModel, transformers.GPT2Config, GPT2),
+    "bloom": (
+        transformers.BloomForCausalLM,
+        transformers.BloomConfig,
+        {"vocab_size": 40, "hidden_size": 16, "n_layer": 2, "n_head": 2, "hidden_dropout": 0.0},
+    ),
 }
 TARGETS = {
     "bert": ["query", "value", "intermediate.dense"],
     "llama": ["q_proj", "k_proj", "down_proj"],
     "gpt2": ["c_attn", "mlp.c_fc"],
+    "bloom": ["query_key_value", "dense_h_to_4h"],
 }
 IDS = torch.tensor([[5, 9, 12, 7, 30, 22], [8, 8, 17, 33, 6, 11]])
 
