@@ -12,7 +12,14 @@ from uer.cli import team
 from uer.cli.flags import POSITIONAL, Overrides
 from uer.cli.loading import Loading, reads_text
 from uer.cli.pretrain import build_model, known_facts, writers
-from uer.cli.starting import base_weights, growth, settings_of, start, told_facts
+from uer.cli.starting import (
+    base_weights,
+    growth,
+    require_same_optimizer,
+    settings_of,
+    start,
+    told_facts,
+)
 from uer.cli.tokenizer import choose_tokenizer, split_tokenizer
 from uer.config import dump_yaml
 from uer.data.formats import FORMATS
@@ -91,11 +98,12 @@ def finetune(
     job, overrides = plan_task(task, overrides)
     config = choose_config(config_path, pretrained_model_path)
     recipe = task_recipe(job, config, overrides, dialect_of(pretrained_model_path))
-    given = {"output_model_path": output_model_path, **team.settings_in(launch)}
-    given |= {**settings_of(*adapters), **recipe.settings, **settings}
+    implied = {**team.settings_in(launch), **settings_of(*adapters)}
+    given = {"output_model_path": output_model_path, **implied, **recipe.settings, **settings}
     chosen = Settings(**given)
     together = team.gather(launch, chosen)
     found.agree(together.processes)
+    require_same_optimizer(recipe, found.folder)
     machine.seed_everything(chosen.seed)
     made = None
     if reads_text(job.processor):
@@ -124,16 +132,15 @@ def finetune(
         made_of = _stream(examples, made, recipe, facts, chosen, together.processes)
         return reading.stream(made_of, left_out)
 
-    stream = batches(train)
     _log.info("%s: %d rows, %s", train_path, len(train), labels)
-    chosen = _by_epochs(given, stream, epochs_num)
+    chosen = _by_epochs(given, stream := batches(train), epochs_num)
     evaluation = None
     if dev_path is not None:
         dev = batches(job.read(dev_path, facts, labelled=True))
         evaluation = Evaluation(data=dev, best_by=job.best_by, highest=job.highest)
     test = None if test_path is None else job.read(test_path, facts, labelled=True)
-    described = {**recipe.config, **about, "task": task}
-    described["facts"] = told_facts(recipe, facts, labels)
+    told = told_facts(recipe, facts, labels)
+    described = {**recipe.config, **about, "task": task, "facts": told}
     Trainer(
         model,
         stream,

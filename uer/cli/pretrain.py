@@ -17,6 +17,7 @@ from uer.cli.loading import Loading
 from uer.cli.starting import (
     base_weights,
     growth,
+    require_same_optimizer,
     settings_of,
     start,
     told_facts,
@@ -133,6 +134,7 @@ def pretrain(
     chosen = Settings(**{**team.settings_in(launch), **given})
     together = team.gather(launch, chosen)
     found.agree(together.processes)
+    require_same_optimizer(recipe, found.folder)
     machine.seed_everything(chosen.seed)
     labels = {**_labels(store, dataset_path, labels_num), **_with_codes(tokenizers, recipe)}
     grown = growth(tokenizers, recipe, pretrained_model_path)
