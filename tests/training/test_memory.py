@@ -1,5 +1,7 @@
 """What a step is said to hold, beside what torch's allocator reports for the real one."""
 
+import copy
+
 import pytest
 import torch
 from support import BERT, MODELS, batch_of, documents_of, model_of
@@ -8,6 +10,7 @@ from torch.profiler import profile
 from uer.layers.dropout import Dropout
 from uer.optimizers.adafactor import Adafactor
 from uer.optimizers.adamw import AdamW
+from uer.score import Score
 from uer.training.blocks import recompute
 from uer.training.lora import adapt
 from uer.training.memory import Step, simulate
@@ -107,6 +110,25 @@ def test_layers_and_halves():
         half=True,
     )
     assert (half.weights, half.gradients) == (whole.weights // 2, whole.gradients // 2)
+
+
+def test_a_model_may_hold_a_copy_of_its_own_parts():
+    """A teacher: its weights are among the model's, and not among what is trained."""
+
+    class Taught(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.student = torch.nn.Linear(8, 8)
+            self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+
+        def forward(self, batch):
+            rows = torch.ones(4, 8)
+            loss = (self.student(rows) - self.teacher(rows)).square().sum()
+            return {"x": Score(loss_sum=loss, metrics={})}
+
+    make = lambda model: torch.optim.SGD(model.parameters(), lr=1e-3)  # noqa: E731
+    said = simulate(Taught, make, batch())
+    assert (said.trained, said.weights) == (4 * 72, 8 * 72)
 
 
 def test_the_part_of_gradients_that_stays_is_said():

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from uer.batch import Batch
 from uer.cli.flags import POSITIONAL, Overrides
@@ -25,7 +24,7 @@ from uer.training.engines.deepspeed import require_elementwise
 from uer.training.freezing import freeze
 from uer.training.lora import adapt
 from uer.training.machine import Arithmetic
-from uer.training.memory import Step, simulate
+from uer.training.memory import Step, numberless, simulate
 from uer.training.plan import (
     MARGIN,
     Choice,
@@ -158,7 +157,7 @@ def _elementwise(
     build: Callable[[], Model], make: Callable[[Model], torch.optim.Optimizer]
 ) -> bool:
     """Whether ZeRO may cut tensors into pieces for the optimizer."""
-    with FakeTensorMode():
+    with numberless():
         made = make(build())
     try:
         require_elementwise(made)
