@@ -68,8 +68,19 @@ def test_less_memory_means_smaller_micro_batches_and_then_none(planned):
     assert "nothing fits: one row takes at least" in planned(*words, 0.00001, status=2).err
 
 
+def test_adapters(planned):
+    """Rank 3 on query and value of both layers, each with an A and a B of the width 8."""
+    words = ("--gpus", 2, "--gpu_memory", 1, "--batch_size", 8, "--use_lora", "--lora_r", 3)
+    text = planned(*words).out
+    assert f"parameters, {2 * 2 * 2 * 3 * TINY['hidden_size']:,} of them trained" in text
+    assert {"ddp", "ZeRO 3", "fsdp, recompute"} < rows_of(text).keys()
+    assert (
+        "--lora_targets nothing: matches nothing"
+        in planned(*words, "--lora_targets", "nothing", status=2).err
+    )
+
+
 def test_what_cannot_be_planned(planned):
     assert "must be positive" in planned("--gpus", 0, status=2).err
-    assert "adapters cannot be planned with" in planned("--use_lora", status=2).err
     text = planned("--gpus", 2, "--gpu_memory", 1, "--optimizer", "lamb").out
     assert "ZeRO" not in text  # which would cut its matrices into pieces

@@ -72,6 +72,17 @@ def test_every_optimizer_trains_and_its_state_is_kept(train, optimizer):
     assert f"optimizer: {optimizer}" in text and "scheduler: wsd" in text
 
 
+def test_a_run_goes_on_with_its_own_optimizer(train, caplog, capsys):
+    folder = train(optimizer="sgd", total_steps=1)
+    flags = {"resume": folder, "total_steps": 2}
+    with pytest.raises(AssertionError):
+        train(**flags, optimizer="lamb")
+    assert f"--optimizer lamb: {folder} holds the state of sgd" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="too many values"):  # two checkpoints now
+        train(**flags, optimizer="sgd", momentum=0.5, dropout=0.3)
+    assert "another one than" in caplog.text and "momentum 0.5 (was unset)" in caplog.text
+
+
 def test_an_epoch_and_a_running_mean(train, caplog):
     folder = train(epochs=1, ema_decay=0.9, layerwise_decay=0.8)
     state = load_trainer_state(folder)

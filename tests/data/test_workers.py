@@ -1,6 +1,7 @@
 """Results in order, errors and deaths of workers."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -95,3 +96,46 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+GROUP = """
+import os, signal
+from functools import partial
+from uer.data.workers import Pool
+
+def make():
+    return work
+
+def work(item):
+    if item < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item * item
+
+if __name__ == "__main__":
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(number, lambda *about: None)
+    print("ready", flush=True)
+    with Pool(make, 2, way_out="-") as pool:
+        print(sum(pool.map(range(1000))), flush=True)
+        try:
+            list(pool.map([1, 2, -1]))
+        except Exception as error:
+            print(error, flush=True)
+"""
+
+
+def test_signals_to_the_whole_group_are_the_parents_business(tmp_path):
+    """From the workers' first moment on; the parent itself still ends those whose pool broke."""
+    script = tmp_path / "script.py"
+    script.write_text(GROUP)
+    parent = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, start_new_session=True, text=True
+    )
+    with parent:
+        assert parent.stdout.readline() == "ready\n"
+        while not select.select([parent.stdout], [], [], 0.02)[0]:
+            for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+                os.killpg(parent.pid, number)
+        assert parent.stdout.readline() == f"{sum(i * i for i in range(1000))}\n"
+        assert "a worker process died" in parent.stdout.readline()
+    assert parent.returncode == 0

@@ -116,6 +116,14 @@ def test_torchrun(place):
 
 
 @pytest.mark.heavy
+def test_two_processes_compile_their_layers(place):
+    words = ("--world_size", "2", "--master_ip", "tcp://localhost:29418", "--compile")
+    said = train(place, sys.executable, REPOSITORY / "pretrain.py", *words, name="compiled")
+    assert "engine ddp, 2 processes" in said and "the compiler failed" not in said
+    require_same(place, "compiled", by=2e-5)
+
+
+@pytest.mark.heavy
 @needs_deepspeed
 @pytest.mark.parametrize("zero3", [False, True])
 def test_deepspeed(place, zero3):

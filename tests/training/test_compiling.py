@@ -49,7 +49,7 @@ def test_layers_go_through_the_compiler_and_losses_stay(monkeypatch):
 
     use(monkeypatch, backend)
     compared()
-    assert seen
+    assert len(seen) == 1  # one graph serves all layers; the masks are made outside of it
 
 
 @pytest.mark.heavy

@@ -1,5 +1,7 @@
 """What a step is said to hold, beside what torch's allocator reports for the real one."""
 
+import copy
+
 import pytest
 import torch
 from support import BERT, MODELS, batch_of, documents_of, model_of
@@ -8,8 +10,11 @@ from torch.profiler import profile
 from uer.layers.dropout import Dropout
 from uer.optimizers.adafactor import Adafactor
 from uer.optimizers.adamw import AdamW
+from uer.score import Score
 from uer.training.blocks import recompute
+from uer.training.lora import adapt
 from uer.training.memory import Step, simulate
+from uer.training.settings import Settings
 
 TOLERANCE = 0.02  # stated in docs/scaling.md
 WIDE = {"emb_size": 128, "hidden_size": 128, "feedforward_size": 512, "heads_num": 4}
@@ -17,11 +22,15 @@ CASES = [
     ("bert", "fp32", "", AdamW()),
     ("gpt2", "fp32", "recomputed", Adafactor()),
     ("llama", "bf16", "", AdamW(correct_bias=False)),
+    ("bert", "fp32", "adapted", AdamW()),
 ]
 
 
-def build(name):
-    return model_of({**MODELS[name], **WIDE}, vocab_size=3000)
+def build(name, how=""):
+    model = model_of({**MODELS[name], **WIDE}, vocab_size=3000)
+    if how == "adapted":
+        adapt(model, Settings(output_model_path="-", use_lora=True, lora_targets=["encoder"]))
+    return model
 
 
 def batch(rows=8):
@@ -46,13 +55,13 @@ def test_a_step_holds_what_it_is_said_to(name, precision, how, optimizer):
         return optimizer.build(model.decay_groups(), 1e-3)
 
     said = simulate(
-        lambda: build(name),
+        lambda: build(name, how),
         make,
         batch(),
         precision=precision,
         checkpoint_activations=how == "recomputed",
     )
-    model = build(name).train()
+    model = build(name, how).train()
     made = make(model)
     if how == "recomputed":
         recompute(model)
@@ -73,6 +82,7 @@ def test_a_step_holds_what_it_is_said_to(name, precision, how, optimizer):
     assert said.optimizer == sum(v.numel() * v.element_size() for v in state)
     assert (said.weights, said.trained) == (sum(size.values()), size[True])
     assert said.gradients == sum(4 * p.grad.numel() for p in model.parameters() if p.requires_grad)
+    assert (said.trained < said.weights / 10) == (how == "adapted")
 
 
 def test_recomputing_holds_less_and_more_rows_hold_more():
@@ -100,6 +110,25 @@ def test_layers_and_halves():
         half=True,
     )
     assert (half.weights, half.gradients) == (whole.weights // 2, whole.gradients // 2)
+
+
+def test_a_model_may_hold_a_copy_of_its_own_parts():
+    """A teacher: its weights are among the model's, and not among what is trained."""
+
+    class Taught(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.student = torch.nn.Linear(8, 8)
+            self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+
+        def forward(self, batch):
+            rows = torch.ones(4, 8)
+            loss = (self.student(rows) - self.teacher(rows)).square().sum()
+            return {"x": Score(loss_sum=loss, metrics={})}
+
+    make = lambda model: torch.optim.SGD(model.parameters(), lr=1e-3)  # noqa: E731
+    said = simulate(Taught, make, batch())
+    assert (said.trained, said.weights) == (4 * 72, 8 * 72)
 
 
 def test_the_part_of_gradients_that_stays_is_said():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from uer.cli.flags import POSITIONAL, Overrides
 from uer.cli.tokenizer import DEFAULT, make_tokenizer, split_tokenizer
@@ -18,6 +18,8 @@ from uer.interop.convert import (
     with_tables,
     write_checkpoint,
 )
+from uer.interop.huggingface.peft_destination import write_peft
+from uer.interop.huggingface.peft_source import is_peft, read_peft
 from uer.interop.pretrained import grown_from
 from uer.interop.resize import Way, resize_positions, resize_vocabulary
 from uer.registry import load_plugins
@@ -31,7 +33,9 @@ def convert(
     source: Annotated[str, "checkpoint to read: its kind is detected", POSITIONAL],
     destination: Annotated[str, "folder to write (legacy: file)", POSITIONAL],
     to: Annotated[
-        Kind | None, "kind to write (default: huggingface from a folder of ours, else uer)"
+        Literal["uer", "huggingface", "legacy", "peft"] | None,
+        "kind to write (default: huggingface from a folder of ours, else uer); peft: the adapters "
+        "of a run alone",
     ] = None,
     config_path: Annotated[
         str | None, "configuration of a file of the predecessors; flags win over it"
@@ -64,11 +68,15 @@ def convert(
     source = resolve(source)
     if Path(source).resolve() == Path(destination).resolve():
         raise UserError(f"{source} is the source, too; choose another path to write.")
-    if rest and kind_of(source) != "legacy":
+    if rest and (is_peft(source) or kind_of(source) != "legacy"):
         raise UserError(
             f"uer convert has no flag --{next(iter(rest))} for {source}, which carries its own "
             "configuration; --help lists the flags."
         )
+    if to == "peft" or is_peft(source):
+        others = (given, config_path, resize_positions_to, resize_vocab_to)
+        _adapters(source, destination, to, more=any(one is not None for one in others))
+        return
     made = read_checkpoint(source, config_path=config_path, overrides=rest, tokenizer=given)
     _log.info("%s (%s): %s", source, made.kind, made.report.line())
     for note in made.notes:
@@ -87,6 +95,23 @@ def convert(
     for note in write_checkpoint(made, destination, kind):
         _log.info(note)
     _log.info("%s: written (%s), %d tensors.", destination, kind, len(made.weights))
+
+
+def _adapters(source: str, destination: str, to: str | None, *, more: bool) -> None:
+    """Adapters in the folder format of peft, or from it.
+
+    Raises:
+        UserError: something else is asked for, too.
+    """
+    read = is_peft(source)
+    if more or (read and to not in (None, "uer")):
+        raise UserError(
+            f"{source if read else '--to peft'}: adapters are converted as they are; merge them "
+            "with `uer merge-lora` first, and convert the result."
+        )
+    for note in (read_peft if read else write_peft)(source, destination):
+        _log.info(note)
+    _log.info("%s: written (%s).", destination, "uer" if read else "peft")
 
 
 def _tokens_needed(made: Checkpoint, source: str) -> int | None:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from uer.batch import Batch
 from uer.cli.flags import POSITIONAL, Overrides
 from uer.cli.inspect import described, sample_batch, sample_facts
 from uer.cli.outputs import require_file_place
+from uer.cli.starting import settings_of
 from uer.errors import ConfigError, UserError
 from uer.files import atomic_file
 from uer.model import Model
@@ -22,8 +22,9 @@ from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugins
 from uer.training.engines.deepspeed import require_elementwise
 from uer.training.freezing import freeze
+from uer.training.lora import adapt
 from uer.training.machine import Arithmetic
-from uer.training.memory import Step, simulate
+from uer.training.memory import Step, numberless, simulate
 from uer.training.plan import (
     MARGIN,
     Choice,
@@ -70,14 +71,17 @@ def plan(
         raise ConfigError([f"--gpus {gpus}, --gpu_memory {gpu_memory:g}: must be positive."])
     if output is not None:
         require_file_place(output, flag="output", inputs=[])
-    recipe = _recipe(config, overrides)
-    given = {"output_model_path": _PATH, "precision": "bf16", **recipe.settings}
-    settings = Settings(**given)
+    said = described(config)
+    recipe = _recipe(said, overrides)
+    given = {"output_model_path": _PATH, "precision": "bf16", **settings_of(config)}
+    settings = Settings(**{**given, **recipe.settings})
     facts = sample_facts(recipe, vocab_size, labels_num)
     precision: Arithmetic = "bf16" if settings.precision == "auto" else settings.precision
 
     def build() -> Model:
         model = recipe.model.build(facts)
+        if settings.use_lora:
+            adapt(model, settings, _new(model, said))
         if settings.freeze:
             freeze(model, settings.freeze)
         return model
@@ -122,7 +126,7 @@ def plan(
         least = min(need.total(1) for need in needs.values()) / _GIB
         raise UserError(
             f"nothing fits: one row takes at least {least:.1f} GiB per process; lower "
-            "--seq_length, add --gpus, or train less with --freeze."
+            "--seq_length, add --gpus, or train less with --freeze or --use_lora."
         )
     way, size = chosen
     sys.stdout.write("\n".join([*_advice(way, size, rows, gpus, precision, output), ""]))
@@ -133,22 +137,27 @@ def plan(
             scratch.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _recipe(config: str, overrides: Mapping[str, Any]) -> Recipe:
-    recipe = read_recipe(described(config), overrides)
+def _recipe(config: str | dict[str, Any], overrides: Mapping[str, Any]) -> Recipe:
+    recipe = read_recipe(config, overrides)
     if recipe.processor is None or not recipe.model.parts.get("target"):
         raise ConfigError(
             ["a plan needs to know what is trained: choose --data_processor and --target."]
         )
-    if recipe.settings.get("use_lora"):
-        raise ConfigError(["use_lora: adapters cannot be planned with yet; leave the key out."])
     return recipe
+
+
+def _new(model: Model, base: str | dict[str, Any]) -> list[str]:
+    """Parameters of heads that a checkpoint lacks; a configuration is that of a base with all."""
+    known = model.objectives if isinstance(base, str) else base.get("target") or []
+    heads = tuple(f"targets.{name}." for name in model.objectives if name not in known)
+    return [name for name, _ in model.named_parameters() if heads and name.startswith(heads)]
 
 
 def _elementwise(
     build: Callable[[], Model], make: Callable[[Model], torch.optim.Optimizer]
 ) -> bool:
     """Whether ZeRO may cut tensors into pieces for the optimizer."""
-    with FakeTensorMode():
+    with numberless():
         made = make(build())
     try:
         require_elementwise(made)

@@ -10,7 +10,7 @@ from typing import Any
 from uer.cli import team
 from uer.cli.origin import Origin
 from uer.cli.reporting import Reporting
-from uer.cli.starting import growth, start, told_facts
+from uer.cli.starting import growth, require_same_optimizer, start, told_facts
 from uer.cli.tokenizer import side_facts
 from uer.config import dump_yaml
 from uer.data.loader import Loader
@@ -81,6 +81,7 @@ class Run:
         self.settings = Settings(**self.given)
         self.team = team.gather(launch, self.settings)
         origin.found.agree(self.team.processes)
+        require_same_optimizer(recipe, origin.found.folder)
         machine.seed_everything(self.settings.seed)
 
     def build(self, tokenizers: Mapping[str, Tokenizer], labels: Mapping[str, Any]) -> Built:

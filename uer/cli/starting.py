@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from uer.errors import ConfigError
 from uer.interop.adapters import adapters_of, base_of, read_adapters
 from uer.interop.legacy.checkpoint import is_legacy_checkpoint
-from uer.interop.pretrained import grown_from, load_pretrained
+from uer.interop.pretrained import checkpoint_config, grown_from, load_pretrained
 from uer.model import Model
-from uer.recipe import Recipe
+from uer.recipe import DESCRIPTIVE, Recipe, read_recipe
 from uer.tokenizers.base import Tokenizer
 from uer.training import lora
 from uer.training.freezing import freeze, plain_name, trained_line
@@ -105,6 +106,41 @@ def start(
     if settings.freeze or settings.use_lora:
         _log.info(trained_line(model))
     return about
+
+
+def require_same_optimizer(recipe: Recipe, resume: str | None) -> None:
+    """A run goes on with the optimizer whose state it has; what else has changed is logged.
+
+    Args:
+        recipe: of the run.
+        resume: the checkpoint that it goes on from; None: there is none.
+
+    Raises:
+        ConfigError: it was trained with another one.
+    """
+    if resume is None:
+        return
+    before = read_recipe(checkpoint_config(resume))
+    if before.optimizer.name != recipe.optimizer.name:
+        raise ConfigError(
+            [
+                f"--optimizer {recipe.optimizer.name}: {resume} holds the state of "
+                f"{before.optimizer.name}; go on with that, or start from its weights with "
+                "--pretrained_model_path."
+            ]
+        )
+    known = {*DESCRIPTIVE, *(field.name for field in fields(Settings))}
+    old, new = (
+        {key: value for key, value in one.config.items() if key not in known}
+        for one in (before, recipe)
+    )
+    changed = [
+        f"{key} {new.get(key, 'unset')} (was {old.get(key, 'unset')})"
+        for key in {**old, **new}
+        if old.get(key) != new.get(key)
+    ]
+    if changed:
+        _log.info("the configuration is another one than %s has: %s", resume, ", ".join(changed))
 
 
 def growth(

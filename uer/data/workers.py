@@ -3,6 +3,10 @@
 Processes are spawned, not forked: a fork of a process with threads (the Rust tokenizers', torch's)
 may hang. A script that asks for more than one process therefore needs the usual
 ``if __name__ == "__main__":``.
+
+Whoever ends a run may signal its whole group of processes (a terminal, a cluster's scheduler). The
+parent decides what becomes of that: it may need its workers to finish. So they are born deaf to
+these signals, and obey only the parent's own SIGTERM.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from uer.errors import UserError
@@ -23,6 +28,7 @@ from uer.errors import UserError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _function: Callable[[Any], Any]
 
 
@@ -67,7 +73,8 @@ class Pool(Generic[Item, Result]):
     ) -> None:
         self.processes, self._way_out = processes, way_out
         spawn = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(processes, spawn, _start, (make,))
+        with _blocked(_ENDING):  # multiprocessing's own helper process is started here
+            self._pool = ProcessPoolExecutor(processes, spawn, _start, (make,))
 
     def map(self, items: Iterable[Item]) -> Iterator[Result]:
         """Results in the order of the items; a few items are taken ahead.
@@ -78,7 +85,8 @@ class Pool(Generic[Item, Result]):
         waiting: deque[Future[Any]] = deque()
         try:
             for item in items:
-                waiting.append(self._pool.submit(_work, item))
+                with _blocked(_ENDING):  # what is started now begins with them blocked
+                    waiting.append(self._pool.submit(_work, item))
                 if len(waiting) > 2 * self.processes:
                     yield waiting.popleft().result()
             while waiting:
@@ -107,10 +115,15 @@ class Pool(Generic[Item, Result]):
 
 
 def _start(make: Callable[[], Callable[[Any], Any]]) -> None:
-    """Prepare a worker: one thread, the parent decides about interrupts, no life without it."""
+    """Prepare a worker: one thread, the parent decides about signals, no life without it."""
     global _function
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # SIGTERM stays blocked, in this thread and those to come
+        threading.Thread(target=_obey_parent, daemon=True).start()
+    else:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     _function = make()
 
@@ -119,9 +132,26 @@ def _work(item: Any) -> Any:
     return _function(item)
 
 
+def _obey_parent() -> None:
+    """End when the parent says so, as a broken pool does; whoever else says so is not heard."""
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
+        pass
+    os._exit(1)
+
+
 def _leave_with_parent() -> None:
     """End when the parent ends, however that happens; a killed parent cannot tell its workers."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     multiprocessing.connection.wait([parent.sentinel])
     os._exit(1)
+
+
+@contextmanager
+def _blocked(signals: Iterable[signal.Signals]) -> Iterator[None]:
+    """Signals wait in this thread; processes that it starts meanwhile are born that way."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

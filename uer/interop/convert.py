@@ -19,7 +19,7 @@ from uer.interop.equivalent import (
     with_learnt_positions,
     with_their_tables,
 )
-from uer.interop.huggingface.destination import export
+from uer.interop.huggingface.destination import Export, export
 from uer.interop.huggingface.folders import is_foreign, open_folder
 from uer.interop.huggingface.sentence import (
     in_both_streams,
@@ -119,7 +119,7 @@ def read_checkpoint(
         notes = tuple(folder.notes())
         if config.get("encoder") == "dual":
             found = in_both_streams(found)
-    return _matched(kind, config, found, tokenizer or own, path, notes)
+    return matched(kind, config, found, tokenizer or own, path, notes)
 
 
 def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str]:
@@ -146,14 +146,7 @@ def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str
         return _write_legacy(made, path)
     if (Path(path) / MANIFEST).is_file():  # one of ours, which has more to lose
         raise UserError(f"{path} is a checkpoint of ours; choose another path, or move it.")
-    if made.config.get("encoder") == "dual" and not reads_images(made.config):
-        made = replace(made, **single_stream(made.config, made.weights))
-    special = made.tokenizer.special if made.tokenizer else {}
-    config, weights, notes = _alone(made.config, made.weights)
-    config, weights = in_halves(*with_layer_norms(config, weights))
-    if list(config.get("target") or ()) == ["cls"]:
-        config, weights = with_learnt_positions(config, weights)
-    exported = export(config, weights, special)
+    exported, config, notes = as_theirs(made)
     with atomic_folder(path, MANIFEST) as scratch:
         exported.write(scratch)
         if made.pooling is not None:
@@ -162,6 +155,26 @@ def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str
             return [*notes, "there is no tokenizer to write."]
         longest = config.get("max_seq_length")
         return [*notes, *write_tokenizer(made.tokenizer, scratch, longest)]
+
+
+def as_theirs(made: Checkpoint) -> tuple[Export, dict[str, Any], list[str]]:
+    """A model in the terms of transformers.
+
+    Returns:
+        It, the configuration of ours that it is translated from, and sentences about what was left
+        out.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    if made.config.get("encoder") == "dual" and not reads_images(made.config):
+        made = replace(made, **single_stream(made.config, made.weights))
+    special = made.tokenizer.special if made.tokenizer else {}
+    config, weights, notes = _alone(made.config, made.weights)
+    config, weights = in_halves(*with_layer_norms(config, weights))
+    if list(config.get("target") or ()) == ["cls"]:
+        config, weights = with_learnt_positions(config, weights)
+    return export(config, weights, special), config, notes
 
 
 def _write_legacy(made: Checkpoint, path: str | Path) -> list[str]:
@@ -205,18 +218,22 @@ def _legacy(
     if "targets.cls.output.weight" in found:
         facts["labels_num"] = found["targets.cls.output.weight"].shape[0]
     config = {**recipe.config, "facts": {**recipe.facts, **facts}}
-    return _matched("legacy", config, found, tokenizer, path, tuple(recipe.notes))
+    return matched("legacy", config, found, tokenizer, path, tuple(recipe.notes))
 
 
-def _matched(
+def matched(
     kind: Kind,
     config: dict[str, Any],
     found: Mapping[str, torch.Tensor],
     tokenizer: Tokenizer | None,
     path: str | Path,
-    notes: tuple[str, ...],
+    notes: tuple[str, ...] = (),
 ) -> Checkpoint:
-    """Compare the weights with the configuration, without allocating the model."""
+    """A checkpoint of tensors by our names, once they are found to fit the configuration.
+
+    Raises:
+        CheckpointError: they do not.
+    """
     recipe = read_recipe(config)
     tokens = {} if tokenizer is None else tokenizer.facts()
     facts = {**tokens, **_vocabulary(found), **recipe.facts}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -45,9 +45,7 @@ def _recomputed(forward: Callable[..., torch.Tensor]) -> Callable[..., torch.Ten
     def run(*inputs: Any) -> torch.Tensor:
         if not torch.is_grad_enabled():
             return forward(*inputs)
-        contexts = [one for one in inputs if isinstance(one, AttentionContext)]
-        for context in contexts:
-            _fill(context, inputs[0])
+        contexts = fill_masks(inputs)
         scores = [context.scores for context in contexts]
 
         def again(*inputs: Any) -> torch.Tensor:
@@ -60,8 +58,19 @@ def _recomputed(forward: Callable[..., torch.Tensor]) -> Callable[..., torch.Ten
     return run
 
 
-def _fill(context: AttentionContext, hidden: torch.Tensor) -> None:
-    """Make the shared masks outside of what is computed twice, so that both times find them."""
-    kind = hidden.device.type
-    low = torch.is_autocast_enabled(kind)
-    context.kernel(hidden.new_empty(0, dtype=torch.get_autocast_dtype(kind) if low else None))
+def fill_masks(inputs: Sequence[Any]) -> list[AttentionContext]:
+    """Make the masks that layers share before the first of them asks, so that all find them.
+
+    Args:
+        inputs: of a layer: hidden states and contexts of attention.
+
+    Returns:
+        The contexts.
+    """
+    contexts = [one for one in inputs if isinstance(one, AttentionContext)]
+    for context in contexts:
+        kind = inputs[0].device.type
+        low = torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if low else None
+        context.kernel(inputs[0].new_empty(0, dtype=dtype))
+    return contexts

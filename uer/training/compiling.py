@@ -11,7 +11,7 @@ from torch import nn
 from torch._dynamo.exc import TorchDynamoException
 
 from uer.errors import ConfigError
-from uer.training.blocks import blocks
+from uer.training.blocks import blocks, fill_masks
 from uer.training.engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ def _compiled(forward: Callable[..., torch.Tensor], failed: list[str]) -> Any:
     def run(*inputs: Any, **named: Any) -> torch.Tensor:
         if failed:
             return forward(*inputs, **named)
+        fill_masks(inputs)  # else the first layer of all, which makes them, is compiled by itself
         try:
             return fast(*inputs, **named)
         except TorchDynamoException as error:

@@ -18,10 +18,12 @@ import importlib
 import logging
 import re
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from uer.errors import ConfigError, UserError
 from uer.training.freezing import matching, plain_name
@@ -57,16 +59,17 @@ def adapt(model: nn.Module, settings: Settings, untrained: Collection[str] = ())
     whole |= {id(named[name]) for name in matching(named, patterns, "lora_modules_to_save")}
     chosen = _chosen(model, settings.lora_targets, whole)
     peft = _imported()
-    peft.inject_adapter_in_model(
-        peft.LoraConfig(
-            r=settings.lora_r,
-            lora_alpha=settings.lora_alpha,
-            lora_dropout=settings.lora_dropout,
-            target_modules="|".join(map(re.escape, chosen)),
-        ),
-        model,
-        _ADAPTER,
+    config = peft.LoraConfig(
+        r=settings.lora_r,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules="|".join(map(re.escape, chosen)),
     )
+    fake = any(isinstance(parameter, FakeTensor) for parameter in named.values())
+    with torch.device("meta") if fake else nullcontext():
+        peft.inject_adapter_in_model(config, model, _ADAPTER)
+    if fake:
+        _bring_beside(model)
     for parameter in named.values():
         parameter.requires_grad_(id(parameter) in whole)
     _leave_out_frozen(model)
@@ -215,6 +218,19 @@ def _leave_out_frozen(model: nn.Module) -> None:
             state.pop(prefix + name, None)
 
     model.register_state_dict_post_hook(leave_out)
+
+
+def _bring_beside(model: nn.Module) -> None:
+    """Give adapters that were made on no device that of the model.
+
+    They were for a plan, whose tensors have no numbers: peft would move the modules that hold
+    them, which torch cannot, but leaves those without a device alone.
+    """
+    device = next(model.parameters()).device
+    for module in model.modules():
+        for name, value in list(module.named_parameters(recurse=False)):
+            if value.device.type == "meta":
+                setattr(module, name, nn.Parameter(torch.empty_like(value, device=device)))
 
 
 def _imported() -> Any:

@@ -8,8 +8,10 @@ results. What the allocator wastes between them is not in it.
 
 from __future__ import annotations
 
+import warnings
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -81,7 +83,7 @@ def simulate(
         checkpoint_activations: layers are computed twice.
         half: the weights themselves are kept in this precision (DeepSpeed).
     """
-    with FakeTensorMode() as mode:
+    with numberless() as mode:
         model = build().train()
         if half:
             model = _in_half(model, DTYPES[precision])
@@ -109,6 +111,21 @@ def simulate(
             outside=_bytes(p for p in model.parameters() if id(p) not in inside),
             events=events,
         )
+
+
+@contextmanager
+def numberless() -> Iterator[FakeTensorMode]:
+    """Tensors have shapes and no numbers; modules can be copied, as teachers are."""
+    with warnings.catch_warnings(), _Shared() as mode:
+        warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")
+        yield mode
+
+
+class _Shared(FakeTensorMode):
+    """A copied tensor belongs to the mode of the first, not to a copy of the mode."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Shared:
+        return self
 
 
 class _Storages(TorchDispatchMode):

@@ -79,6 +79,19 @@ class Names:
         fit = self._entry(theirs)
         return [] if fit is None else [_filled(one, fit[1]) for one in fit[0].fused.ours]
 
+    def parts(self, theirs: str) -> tuple[list[str], Fused] | None:
+        """The names of ours that a tensor of theirs becomes, and how; None: it has no place."""
+        fit = self._entry(theirs)
+        return None if fit is None else (self.names(theirs), fit[0].fused)
+
+    def counterpart(self, ours: str) -> tuple[str, list[str], Fused] | None:
+        """The name of theirs that a tensor of ours goes into, with the names of all that do."""
+        for pattern, entry, _ in self._ours:
+            if match := pattern.fullmatch(ours):
+                names = [_filled(name, match) for name in entry.fused.ours]
+                return _filled(entry.theirs, match), names, entry.fused
+        return None
+
     def _is_ignored(self, name: str) -> bool:
         return any(pattern.fullmatch(name) for pattern in self._ignored)
 

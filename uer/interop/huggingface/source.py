@@ -60,8 +60,11 @@ class HuggingFaceFolder:
         self.targets = self.family.heads.get(self.architecture, ())
         self.weights = _Whole(stored, self.family, self.theirs)
 
-    def config(self) -> dict[str, Any]:
+    def config(self, targets: Sequence[str] | None = None) -> dict[str, Any]:
         """The configuration of ours that means the same.
+
+        Args:
+            targets: of the model, where it is to have others than the folder's.
 
         Raises:
             ConfigError: it uses an option that we do not have.
@@ -70,10 +73,11 @@ class HuggingFaceFolder:
             made = self.family.ours(self.theirs, self.weights)
         except ConfigError as error:
             raise ConfigError(error.problems, self.path / CONFIG) from None
-        if self.targets == ("cls",):
+        targets = self.targets if targets is None else targets
+        if [*targets] == ["cls"]:
             made |= self.family.classifier
-        asked = as_asked({"about": kept(self.theirs), **made, "target": list(self.targets)})
-        found = {**self.family.processor(self.targets), **asked}
+        asked = as_asked({"about": kept(self.theirs), **made, "target": list(targets)})
+        found = {**self.family.processor(targets), **asked}
         if self.family.reads_images and "data_processor" in found:
             found |= read_pixels(self.path)
         if kind := self.family.reads_sounds:
@@ -91,6 +95,11 @@ class HuggingFaceFolder:
         """
         table = table_of(self.family, self.theirs, targets)
         return table.ours(self.weights, without=_other_heads(targets))
+
+    def name_in_whole(self, name: str) -> str:
+        """What the model with heads calls a tensor, which may be named as in the body alone."""
+        names = table_of(self.family, self.theirs, _every_target(self.family))
+        return _present(name, names, self.family.prefix)
 
     def has_tokenizer(self) -> bool:
         """There are files of a tokenizer, of a kind that is known here."""

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from uer.errors import CheckpointError
 
 SAFETENSORS, TORCH = "model.safetensors", "pytorch_model.bin"
+ADAPTERS, ADAPTERS_CONFIG = "adapter_model", "adapter_config.json"
 INDEX = ".index.json"
 _SHARD = 5_000_000_000  # bytes of a file, at most
 
@@ -44,6 +45,22 @@ class FolderWeights(Mapping[str, torch.Tensor]):
 
     def __len__(self) -> int:
         return len(self._files)
+
+
+def adapter_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a folder of the library peft.
+
+    Raises:
+        CheckpointError: there are none, or the file is damaged.
+    """
+    for suffix in (".safetensors", ".bin"):
+        path = folder / (ADAPTERS + suffix)
+        if path.is_file():
+            file = _Safetensors(path) if suffix == ".safetensors" else _Torch(path)
+            return {name: file.get(name) for name in file.names()}
+    raise CheckpointError(
+        f"{folder}: there is no {ADAPTERS}.safetensors; copy or download the folder again."
+    )
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -96,13 +113,18 @@ def write_weights(tensors: Mapping[str, torch.Tensor], folder: Path, limit: int 
     files = [f"{stem}-{n:05}-of-{len(shards):05}.safetensors" for n in range(1, len(shards) + 1)]
     files = files if len(files) > 1 else [SAFETENSORS]
     for file, names in zip(files, shards, strict=True):
-        owned = {name: tensors[name].detach().to("cpu").contiguous().clone() for name in names}
-        save_file(owned, folder / file, {"format": "pt"})
+        write_file({name: tensors[name] for name in names}, folder / file)
     if len(files) > 1:
         places = {name: f for f, names in zip(files, shards, strict=True) for name in names}
         index = {"metadata": {"total_size": sum(sizes)}, "weight_map": places}
         text = json.dumps(index, indent=2, sort_keys=True) + "\n"
         (folder / (SAFETENSORS + INDEX)).write_text(text, encoding="utf-8")
+
+
+def write_file(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write one safetensors file; what shares memory here is written as often as it has names."""
+    owned = {n: tensor.detach().to("cpu").contiguous().clone() for n, tensor in tensors.items()}
+    save_file(owned, path, {"format": "pt"})
 
 
 class _File(ABC):
@@ -196,10 +218,10 @@ def foreign_weights(folder: Path) -> str | None:
             "the weights are Flax's, which are not read; save them with transformers' "
             "from_pretrained(…, from_flax=True).save_pretrained(…) first."
         )
-    if _any(folder, "adapter_config.json"):
+    if _any(folder, ADAPTERS_CONFIG):
         return (
-            "these are low-rank differences to the weights of another model, which are not read; "
-            "add them with PEFT's merge_and_unload().save_pretrained(…) first."
+            "these are low-rank differences to the weights of another model; make a checkpoint of "
+            "ours of them with `uer convert`, which names that model."
         )
     if _any(folder, "mp_rank_*", "iter_*", "latest_checkpointed_iteration.txt"):
         return (
