@@ -68,7 +68,9 @@ class Family(ABC):
         classifier: what our configuration of its classifier says besides.
         reads_text: its models have a vocabulary, whatever their heads are.
         data: keys of our configuration that say how the model's data are made.
-        reads_images: its folders say how images become pixels.
+        image_processor: their class that makes images pixels, of a family that reads them; its
+            folders say how.
+        stretches: its models read images of any size.
     """
 
     parts: ClassVar[Config]
@@ -82,7 +84,8 @@ class Family(ABC):
     classifier: ClassVar[Config] = {"task": "classifier", "data_processor": "cls"}
     reads_text: ClassVar[bool] = True
     data: ClassVar[Config] = {}
-    reads_images: ClassVar[bool] = False
+    image_processor: ClassVar[str] = ""
+    stretches: ClassVar[bool] = False
 
     @property
     def model_type(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +19,8 @@ from uer.interop.huggingface.pixels import read_pixels
 from uer.interop.huggingface.weights import FolderWeights, read_json
 from uer.model import Model
 from uer.tokenizers.base import Tokenizer
+
+_log = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
@@ -73,8 +77,12 @@ class HuggingFaceFolder:
             made |= self.family.classifier
         asked = as_asked({"about": kept(self.theirs), **made, "target": list(self.targets)})
         found = {**self.family.data, **asked}
-        if self.family.reads_images and "data_processor" in found:
-            found |= read_pixels(self.path)
+        if kind := self.family.image_processor:
+            size = (made["image_height"], made["image_width"])
+            pixels = read_pixels(self.path, kind, size, stretches=self.family.stretches)
+            found |= pixels.keys
+            for note in pixels.notes:
+                _warn_once(f"{self.path}: images: {note}")
         return found | {"facts": self._facts()}
 
     def tensors(self, targets: Sequence[str]) -> dict[str, torch.Tensor]:
@@ -137,6 +145,11 @@ class HuggingFaceFolder:
         speaks = self.family.reads_text or "ctc" in self.targets
         facts = {"vocab_size": next(iter(sizes), self.theirs.get("vocab_size"))} if speaks else {}
         return facts | {"labels_num": _classes(self.theirs)} if "cls" in self.targets else facts
+
+
+@functools.cache
+def _warn_once(sentence: str) -> None:
+    _log.warning(sentence)
 
 
 def _other_heads(targets: Sequence[str]) -> re.Pattern[str]:

@@ -95,6 +95,7 @@ class Clip(Family):
             "intermediate_size": 3072,
         },
     )
+    image_processor = "CLIPImageProcessor"
     heads = {"CLIPModel": ("clr",)}
     data = {
         "data_processor": "clip",

@@ -42,6 +42,7 @@ class Siglip(Clip):
         (*SIZES, *IMAGE, Key("vision_use_head", "vision_use_head", True)),
     )
     tower_defaults = ({**_SHARED, "max_position_embeddings": 64}, {**_SHARED, "patch_size": 16})
+    image_processor = "SiglipImageProcessor"
     heads = {"SiglipModel": ("siglip",)}
     data = {
         "data_processor": "siglip",
