@@ -52,7 +52,8 @@ def case(request, tmp_path_factory):
 def model_of(config):
     planner = Planner(config)
     plan = planner.section(Model)
-    planner.finish(also_known=("about", "facts", "data_processor", "image_preprocess"))
+    data = ("data_processor", "image_preprocess", "interpolation")
+    planner.finish(also_known=("about", "facts", *data))
     return plan.build(config["facts"])
 
 

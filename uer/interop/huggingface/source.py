@@ -80,7 +80,7 @@ class HuggingFaceFolder:
         if kind := self.family.image_processor:
             size = (made["image_height"], made["image_width"])
             pixels = read_pixels(self.path, kind, size, stretches=self.family.stretches)
-            found |= pixels.keys
+            found |= {key: value for key, value in pixels.keys.items() if value or key in found}
             for note in pixels.notes:
                 _warn_once(f"{self.path}: images: {note}")
         return found | {"facts": self._facts()}

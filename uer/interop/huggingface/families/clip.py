@@ -99,7 +99,8 @@ class Clip(Family):
     heads = {"CLIPModel": ("clr",)}
     data = {
         "data_processor": "clip",
-        "image_preprocess": [{"resize": {"interpolation": "bicubic"}}, "normalize"],
+        "interpolation": "bicubic",
+        "image_preprocess": [{"normalize": {"statistics": "clip"}}],
     }
     ignored = (
         "text_model.embeddings.position_ids",

@@ -46,10 +46,8 @@ class Siglip(Clip):
     heads = {"SiglipModel": ("siglip",)}
     data = {
         "data_processor": "siglip",
-        "image_preprocess": [
-            {"resize": {"interpolation": "bicubic"}},
-            {"normalize": {"statistics": "half"}},
-        ],
+        "interpolation": "bicubic",
+        "image_preprocess": [{"normalize": {"statistics": "half"}}],
     }
 
     def ours(self, theirs: Config, weights: Any) -> dict[str, Any]:
