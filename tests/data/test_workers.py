@@ -1,5 +1,6 @@
 """Results in order, errors and deaths of workers."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from uer.data.workers import in_order
+from uer.data.workers import Pool, end_all, in_order
 from uer.errors import DataError, UserError
 
 
@@ -58,7 +59,7 @@ def test_at_least_one_process():
 ORPHANS = """
 import multiprocessing, os, sys
 from functools import partial
-from uer.data.workers import in_order
+from uer.data.workers import Pool, end_all, in_order
 
 def make():
     return pid
@@ -95,3 +96,24 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_all_workers_end_at_once_whatever_they_do():
+    pool = Pool(_make_sleeper, 2, way_out="")
+    results = pool.map([0, 0, 60, 60, 60, 60])
+    assert next(results) == 0
+    started = multiprocessing.active_children()
+    assert len(started) >= 2
+    end_all()
+    for process in started:
+        process.join(20)
+        assert not process.is_alive()
+
+
+def _make_sleeper():
+    return _sleep
+
+
+def _sleep(seconds):
+    time.sleep(seconds)
+    return seconds

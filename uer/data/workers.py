@@ -12,6 +12,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -24,6 +25,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _function: Callable[[Any], Any]
+_pools: weakref.WeakSet[Pool[Any, Any]] = weakref.WeakSet()
 
 
 def in_order(
@@ -68,6 +70,7 @@ class Pool(Generic[Item, Result]):
         self.processes, self._way_out = processes, way_out
         spawn = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(processes, spawn, _start, (make,))
+        _pools.add(self)
 
     def map(self, items: Iterable[Item]) -> Iterator[Result]:
         """Results in the order of the items; a few items are taken ahead.
@@ -99,11 +102,24 @@ class Pool(Generic[Item, Result]):
         """End the workers; what was under way is waited for."""
         self._pool.shutdown(cancel_futures=True)
 
+    def end(self) -> None:
+        """End the workers at once; whatever they were making is lost."""
+        running = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for process in running:
+            process.kill()
+
     def __enter__(self) -> Pool[Item, Result]:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def end_all() -> None:
+    """End the workers of all pools: an orderly exit waits for them, and they may wait for it."""
+    for pool in list(_pools):
+        pool.end()
 
 
 def _start(make: Callable[[], Callable[[Any], Any]]) -> None:
