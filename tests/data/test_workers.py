@@ -59,7 +59,7 @@ def test_at_least_one_process():
 ORPHANS = """
 import multiprocessing, os, sys
 from functools import partial
-from uer.data.workers import Pool, end_all, in_order
+from uer.data.workers import in_order
 
 def make():
     return pid
