@@ -25,6 +25,7 @@ from uer.cli.loading import Loading
 from uer.cli.tasks import build_processor, make_store, task_recipe
 from uer.data.bucket_stream import BucketStream
 from uer.errors import ConfigError, UserError
+from uer.glossary import Pooling
 from uer.interop.pretrained import choose_config, dialect_of, load_pretrained
 from uer.layers.pooling import pool
 from uer.model import Model
@@ -58,7 +59,7 @@ def neighbours(
     test_path: Annotated[str, "images with labels that are classified"],
     neighbours: Annotated[int, "images that vote"] = 20,
     temperature: Annotated[float, "cosines are divided by it before the exponential"] = 0.07,
-    pooling: Annotated[str, "how states become one vector: first, mean, …"] = "first",
+    pooling: Pooling = "first",
     media_root: Annotated[str | None, "folder that the paths are relative to"] = None,
     batch_size: Annotated[int, "images of a batch"] = 64,
     device: Annotated[str, "auto, cpu, cuda, cuda:<n> or mps"] = "auto",

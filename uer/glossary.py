@@ -37,6 +37,8 @@ PatchSize = Annotated[int, "side of the square patches that an image is cut into
 ChannelsNum = Annotated[int, "channels of an image: 3 colours, or 1"]
 ImageMaskRate = Annotated[float, "share of an image's patches that are hidden"]
 ClassToken = Annotated[bool, "a learnt vector stands before the patches and sums the image up"]
+RegionSize = Annotated[int, "width of the features of an image's regions"]
+BoxSize = Annotated[int, "numbers that say of a region where, and what, it is"]
 
 # Regularisation
 Dropout = Annotated[float, "dropout rate of embeddings, attention outputs and feed-forward outputs"]

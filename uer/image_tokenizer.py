@@ -11,14 +11,16 @@ import torch
 
 from uer.batch import Batch
 from uer.data.instances import TokenStore
+from uer.data.media.references import Medium
 from uer.data.media.report import MediaReport
+from uer.data.randomness import Draw
 from uer.data.text_stream import TextStream
 from uer.errors import ConfigError, UserError
 from uer.images.base import Images
 from uer.images.single import SingleImage
 from uer.interop.pretrained import checkpoint_config
 from uer.model import Model
-from uer.processors.base import Processor
+from uer.processors._media import MediaProcessor
 from uer.recipe import read_recipe
 from uer.targets.vq import VectorQuantisation
 from uer.training.checkpoint import load_weights
@@ -43,14 +45,14 @@ class ImageTokenizer:
         recipe = read_recipe(checkpoint_config(path))
         self.model: Model = recipe.model.build(recipe.facts).to(device).eval()
         heads = [one for one in self.model.heads.values() if isinstance(one, VectorQuantisation)]
-        if len(heads) != 1 or recipe.processor is None:
+        processor = None if recipe.processor is None else recipe.processor.build(recipe.facts)
+        if len(heads) != 1 or not isinstance(processor, MediaProcessor):
             raise UserError(
                 f"{path} is no image tokenizer: it was trained for {', '.join(self.model.heads)}, "
                 "not for the target vq with images."
             )
         load_weights(self.model, path)
-        self.target, self.path = heads[0], path
-        self.processor: Processor = recipe.processor.build(recipe.facts)
+        self.target, self.path, self.processor = heads[0], path, processor
         self.device = torch.device(device)
 
     @property
@@ -75,6 +77,16 @@ class ImageTokenizer:
         for one in self._normalised():
             image = one.undone(image)
         return (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+    def of_image(self, medium: Medium) -> torch.Tensor:
+        """int64 [P] codes of one image, as in evaluation.
+
+        Raises:
+            MediaError: it cannot be read.
+        """
+        decoded = self.processor.decode({"image": medium}, Draw(0, 0), 0, ordered=True)
+        fields = {name: torch.from_numpy(values[None]) for name, values in decoded.items()}
+        return self.codes(Batch(fields))[0].cpu()
 
     def of_store(self, store: TokenStore, *, batch_size: int) -> tuple[np.ndarray, MediaReport]:
         """The codes of all images of a data set, in the order of its documents.

@@ -14,6 +14,7 @@ from uer.builder import Planner
 from uer.components import Target, targets
 from uer.config import decode, find_config, load_config
 from uer.errors import ConfigError
+from uer.images.base import images
 from uer.interop.legacy.config import translate
 from uer.interop.legacy.dialect import Dialect
 from uer.model import Model
@@ -119,7 +120,11 @@ def read_recipe(
     given = file.keys() | (overrides or {}).keys()
     for key in (defaults or {}).keys() - given - planner.asked() - known:
         config.pop(key, None)
-    planner.finish(also_known=known if config.get("target") else known | _keys_of_targets())
+    if not config.get("target"):
+        known |= _keys_of_targets()
+    if recipe.processor is None:
+        known |= _keys_of_images()
+    planner.finish(also_known=known)
     return recipe
 
 
@@ -127,6 +132,11 @@ def _keys_of_targets() -> set[str]:
     """Keys that an architecture may carry for the target that a task will choose."""
     schemas = (parameters(targets.get(name)).values() for name in targets.names())
     return {entry.name for schema in schemas for entry in schema if entry.kind != "given"}
+
+
+def _keys_of_images() -> set[str]:
+    """Keys that a model may carry for the processor that the data set or a task will choose."""
+    return {"images", *parameters(images.get("single"))}
 
 
 def _required(plan: Plan[Any] | None) -> Any:

@@ -1,5 +1,6 @@
 """Results in order, errors and deaths of workers."""
 
+import multiprocessing
 import os
 import select
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from uer.data.workers import in_order
+from uer.data.workers import Pool, end_all, in_order
 from uer.errors import DataError, UserError
 
 
@@ -139,3 +140,24 @@ def test_signals_to_the_whole_group_are_the_parents_business(tmp_path):
         assert parent.stdout.readline() == f"{sum(i * i for i in range(1000))}\n"
         assert "a worker process died" in parent.stdout.readline()
     assert parent.returncode == 0
+
+
+def test_all_workers_end_at_once_whatever_they_do():
+    pool = Pool(_make_sleeper, 2, way_out="")
+    results = pool.map([0, 0, 60, 60, 60, 60])
+    assert next(results) == 0
+    started = multiprocessing.active_children()
+    assert len(started) >= 2
+    end_all()
+    for process in started:
+        process.join(20)
+        assert not process.is_alive()
+
+
+def _make_sleeper():
+    return _sleep
+
+
+def _sleep(seconds):
+    time.sleep(seconds)
+    return seconds

@@ -105,7 +105,7 @@ def test_a_sound_that_is_too_short_is_one_frame_beside_longer_ones_and_alone(nam
     field, shape, keys = SHORT[name]
     keys = keys if name == "wave" else {**keys, "audio_feature_size": 5}
     torch.manual_seed(0)
-    made = build(Embedding, name, emb_size=16, **keys).eval()
+    made = embedding(name, **keys)
     short = sound(shape)
     both = torch.cat([short, torch.zeros(2, 90, *shape[2:])], 1)
     length = torch.tensor([shape[1]] * 2)

@@ -40,7 +40,7 @@ def written(folder, rows=40):
 
 
 def stream_of(store, tokenizer, batch_size=40, **keys):
-    planner = Planner({"data_processor": "vlp", **keys})
+    planner = Planner({"data_processor": "vlp", "region_size": 6, **keys})
     plan = planner.choice("data_processor", Processor)
     planner.finish()
     processor = plan.build(tokenizer.facts())

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from uer.batch import Batch
 from uer.cli.outputs import require_file_place
 from uer.cli.tokenizer import choose_tokenizer
 from uer.data.media.references import MediaColumn, MediaError, Reference
-from uer.data.media.regions import open_regions
+from uer.data.randomness import Draw
 from uer.errors import DataError, UserError
+from uer.files import atomic_file
 from uer.generation.beam_search import Limits
 from uer.generation.captions import caption_batch
 from uer.interop.pretrained import checkpoint_config
@@ -26,6 +28,9 @@ from uer.training.checkpoint import load_weights
 from uer.training.settings import Precision
 
 _log = logging.getLogger(__name__)
+
+_HEADS = ("path", "regions")  # what a line of names calls the paths
+_Fields = dict[str, NDArray[Any]]  # of the batch
 
 
 def caption(
@@ -63,55 +68,65 @@ def caption(
     model = recipe.model.build(facts).to(prepared.device).eval()
     load_weights(model, load_model_path)
     paths = _paths(test_path)
-    captions = [""] * len(paths)
-    rows = _regions(Path(test_path).parent, paths, processor.regions_num)
-    for first in range(0, len(rows), batch_size):
-        some = rows[first : first + batch_size]
+    column = MediaColumn.of(Path(test_path).parent, [Reference(path) for path in paths])
+    captions, read = [""] * len(paths), 0
+    for first in range(0, len(paths), batch_size):
+        rows = dict(_rows(processor, column, range(first, min(first + batch_size, len(paths)))))
+        if not rows:
+            continue
         found = caption_batch(
             model,
-            _batch([(regions, boxes) for _, regions, boxes in some]).to(prepared.device),
+            _batch(list(rows.values())).to(prepared.device),
             Limits(beam_width, tgt_seq_length, min_length=1),
             cls_id=facts["cls_id"],
             sep_id=facts["sep_id"],
             mask_id=facts["mask_id"],
             never=[facts["pad_id"]],
         )
-        for (number, _, _), texts in zip(some, found, strict=True):
+        for number, texts in zip(rows, found, strict=True):
             captions[number] = tokenizer.decode(texts[0].ids) if texts else ""
-    Path(prediction_path).write_text("\n".join(captions) + "\n", encoding="utf-8")
-    _log.info("%s: %d captions.", prediction_path, len(rows))
+        read += len(rows)
+    if not read:
+        raise DataError("none of the files of regions could be read.", test_path)
+    with atomic_file(prediction_path) as scratch:
+        scratch.write_text("\n".join(captions) + "\n", encoding="utf-8")
+    _log.info("%s: %d captions.", prediction_path, read)
 
 
 def _paths(path: str) -> list[str]:
-    """The last field of each line: a manifest of captions will do, too."""
+    """The last field of each line: a manifest of captions will do, too. Blank lines stay blank."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"the paths cannot be read: {error}.", path) from error
-    found = [line.rsplit("\t", 1)[-1].strip() for line in lines if line.strip()]
-    if not found:
+    found = [line.rsplit("\t", 1)[-1].strip() for line in lines]
+    if found and found[0] in _HEADS:
+        del found[0]
+    if not any(found):
         raise DataError("there is no path in it.", path)
     return found
 
 
-def _regions(folder: Path, paths: list[str], most: int) -> list[tuple[int, np.ndarray, np.ndarray]]:
-    """Number, features and boxes of every file that can be read."""
-    column = MediaColumn.of(folder, [Reference(path) for path in paths])
-    found = []
-    for number in range(len(paths)):
+def _rows(processor: Vlp, column: MediaColumn, numbers: range) -> Iterator[tuple[int, _Fields]]:
+    """Regions and boxes of those files that can be read, by their number."""
+    for number in numbers:
+        medium = column[number]
+        if not medium.name:
+            continue
         try:
-            found.append((number, *open_regions(column[number], most)))
+            media = {"regions": medium}
+            yield number, processor.decode(media, Draw(0, 0), number, ordered=True)
         except MediaError as error:
-            _log.warning("line %d, %s: %s", number + 1, paths[number], error)
-    if not found:
-        raise DataError("none of the files of regions could be read.", folder)
-    return found
+            _log.warning("row %d, %s: %s", number + 1, medium.name, error)
 
 
-def _batch(rows: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
+def _batch(rows: list[_Fields]) -> Batch:
     """Regions and boxes, padded with zeros."""
-    fields = {}
-    for place, name in enumerate(("src.regions", "src.boxes")):
-        values = [torch.from_numpy(row[place]) for row in rows]
-        fields[name] = torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
-    return Batch(fields)
+    return Batch(
+        {
+            name: torch.nn.utils.rnn.pad_sequence(
+                [torch.from_numpy(row[name]) for row in rows], batch_first=True
+            )
+            for name in rows[0]
+        }
+    )

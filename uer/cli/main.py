@@ -77,6 +77,9 @@ def run(command: str, argv: Sequence[str], prog: str) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"{prog}: interrupted.\n")
         return 130
+    finally:
+        if (workers := sys.modules.get("uer.data.workers")) is not None:
+            workers.end_all()  # the exit of Python waits for processes that may wait for it
     return 0
 
 

@@ -12,9 +12,9 @@ import torch
 from uer.cli.outputs import require_file_place
 from uer.cli.tokenizer import choose_tokenizer
 from uer.data.media.image import require_pillow
-from uer.data.media.references import MediaColumn, Reference
-from uer.data.store import Store
+from uer.data.media.references import MediaColumn, MediaError, Reference
 from uer.errors import DataError, UserError
+from uer.files import atomic_file
 from uer.generation.images import Painter
 from uer.generation.sampling import Sampling
 from uer.image_tokenizer import ImageTokenizer
@@ -64,43 +64,68 @@ def paint(
     sampling = Sampling(top_k, top_p, temperature).checked()
     to_image = prompt == "to_image"
     given = text_prefix_path if to_image else image_prefix_path
-    if given is None:
+    if not given:
         needed = "--text_prefix_path" if to_image else "--image_prefix_path"
         raise UserError(f"{needed} is needed for --prompt {prompt}.")
+    if to_image:
+        _folder(prediction_path)
+    else:
+        require_file_place(prediction_path, flag="prediction_path", inputs=image_prefix_path or [])
     prepared = machine.prepare(device, precision, threads)
     _log.info(prepared.line())
     images = ImageTokenizer(image_tokenizer_path, prepared.device)
     tokenizer = choose_tokenizer(None, None, {}, load_model_path)
-    painter = _painter(load_model_path, tokenizer, images, prepared.device)
+    painter = _painter(load_model_path, tokenizer, images, prepared.device, to_image=to_image)
     generator = torch.Generator().manual_seed(seed)
     if to_image:
         assert text_prefix_path is not None
         texts = _lines(text_prefix_path)
-        folder = Path(prediction_path)
-        folder.mkdir(parents=True, exist_ok=True)
-        for number, text in enumerate(texts, start=1):
+        folder = _folder(prediction_path)
+        for number, text in texts.items():
             ids = tokenizer.encode(text)[:seq_length].tolist()
             pixels = images.pixels(painter.codes(ids, samples_num, sampling, generator))
             for sample, one in enumerate(pixels.numpy(), start=1):
                 _save(one, folder / f"{number}-{sample}.png")
         _log.info("%s: %d images for %d texts.", folder, samples_num * len(texts), len(texts))
         return
-    require_file_place(prediction_path, flag="prediction_path", inputs=image_prefix_path or [])
     written = []
     for path, codes in _codes(image_prefix_path or [], images):
         rows = painter.texts(codes, samples_num, sampling, generator, max_length=seq_length)
         written += [f"{path}\t{tokenizer.decode(row)}" for row in rows]
-    Path(prediction_path).write_text("\n".join(written) + "\n", encoding="utf-8")
+    with atomic_file(prediction_path) as scratch:
+        scratch.write_text("\n".join(written) + "\n", encoding="utf-8")
     _log.info("%s: %d texts.", prediction_path, len(written))
 
 
+def _folder(path: str) -> Path:
+    """The folder to paint into, which is made.
+
+    Raises:
+        UserError: it cannot be.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--prediction_path {path}: the folder for images cannot be made: {error.strerror}."
+        ) from error
+    return folder
+
+
 def _painter(
-    path: str, tokenizer: Tokenizer, images: ImageTokenizer, device: torch.device
+    path: str,
+    tokenizer: Tokenizer,
+    images: ImageTokenizer,
+    device: torch.device,
+    *,
+    to_image: bool,
 ) -> Painter:
     """The model of a checkpoint.
 
     Raises:
-        UserError: it was trained for something else, or with another image tokenizer.
+        UserError: it was trained for something else, never in this direction, or with another
+            image tokenizer.
     """
     recipe = read_recipe(checkpoint_config(path))
     if recipe.processor is None or recipe.processor.part is not Dalle:
@@ -113,6 +138,12 @@ def _painter(
             f"{path} knows {processor.codes_num} codes, the image tokenizer {images.path} has "
             f"{images.codes_num}; give the one that wrote the codes of its data."
         )
+    if processor.to_text_rate == (1 if to_image else 0):
+        what = "images for texts" if to_image else "texts for images"
+        raise UserError(
+            f"{path} never learnt to make {what}: it was trained with to_text_rate "
+            f"{processor.to_text_rate:g}. Train with a share between 0 and 1 for both directions."
+        )
     model = recipe.model.build(facts).to(device).eval()
     load_weights(model, path)
     return Painter(
@@ -122,17 +153,20 @@ def _painter(
         vocab_size=facts["vocab_size"],
         cls_id=facts["cls_id"],
         sep_id=facts["sep_id"],
+        never=[facts[name] for name in ("pad_id", "cls_id", "mask_id") if name in facts],
         predict_text=processor.predict_text,
         device=device,
     )
 
 
-def _lines(path: str) -> list[str]:
+def _lines(path: str) -> dict[int, str]:
+    """Texts by the number of their line."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"the texts cannot be read: {error}.", path) from error
-    if not (found := [line.strip() for line in lines if line.strip()]):
+    found = {number: line.strip() for number, line in enumerate(lines, start=1) if line.strip()}
+    if not found:
         raise DataError("there is no text in it.", path)
     return found
 
@@ -146,11 +180,11 @@ def _codes(paths: list[str], images: ImageTokenizer) -> list[tuple[str, torch.Te
     found = []
     for path in paths:
         place = Path(path)
-        media = {"image": MediaColumn.of(place.parent, [Reference(place.name)])}
-        codes, report = images.of_store(Store.in_memory(None, [], media=media), batch_size=1)
-        if codes[0, 0] < 0:
-            raise DataError(f"this image cannot be read: {report.line()}", path)
-        found.append((path, torch.from_numpy(codes[0])))
+        try:
+            codes = images.of_image(MediaColumn.of(place.parent, [Reference(place.name)])[0])
+        except MediaError as error:
+            raise DataError(f"this image cannot be read: {error}.", path) from error
+        found.append((path, codes))
     return found
 
 

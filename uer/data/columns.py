@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from uer.data.store_meta import META, column_meta, read_meta
-from uer.errors import DataError
+from uer.errors import DataError, UserError
 from uer.files import atomic_file
 
 
@@ -18,13 +18,18 @@ def add_column(folder: str | Path, name: str, values: np.ndarray) -> None:
 
     Args:
         folder: the data set.
-        name: of the column.
+        name: of the column, and of its file: letters, digits and underscores.
         values: int64 or float32, [D] or [D, C].
 
     Raises:
         DataError: there is no whole data set, or it has another number of documents.
-        UserError: it cannot be written to.
+        UserError: it cannot be written to, or the name is none.
     """
+    if not (name.isascii() and name.isidentifier()):
+        raise UserError(
+            f"'{name}' cannot be a column's name; take letters, digits and underscores, such as "
+            "codes."
+        )
     root = Path(folder)
     meta = read_meta(root)
     if len(values) != meta.documents:

@@ -16,6 +16,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -30,6 +31,7 @@ Result = TypeVar("Result")
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _function: Callable[[Any], Any]
+_pools: weakref.WeakSet[Pool[Any, Any]] = weakref.WeakSet()
 
 
 def in_order(
@@ -75,6 +77,7 @@ class Pool(Generic[Item, Result]):
         spawn = multiprocessing.get_context("spawn")
         with _blocked(_ENDING):  # multiprocessing's own helper process is started here
             self._pool = ProcessPoolExecutor(processes, spawn, _start, (make,))
+        _pools.add(self)
 
     def map(self, items: Iterable[Item]) -> Iterator[Result]:
         """Results in the order of the items; a few items are taken ahead.
@@ -107,11 +110,24 @@ class Pool(Generic[Item, Result]):
         """End the workers; what was under way is waited for."""
         self._pool.shutdown(cancel_futures=True)
 
+    def end(self) -> None:
+        """End the workers at once; whatever they were making is lost."""
+        running = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for process in running:
+            process.kill()
+
     def __enter__(self) -> Pool[Item, Result]:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def end_all() -> None:
+    """End the workers of all pools: an orderly exit waits for them, and they may wait for it."""
+    for pool in list(_pools):
+        pool.end()
 
 
 def _start(make: Callable[[], Callable[[Any], Any]]) -> None:

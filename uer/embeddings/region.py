@@ -11,6 +11,7 @@ from torch import nn
 from uer.batch import Batch
 from uer.components import Embedding
 from uer.errors import DataError
+from uer.glossary import BoxSize, RegionSize
 from uer.layers.linear import Linear
 from uer.signature import Factory, default
 from uer.states import States
@@ -35,11 +36,11 @@ class RegionEmbedding(Embedding):
         self,
         *,
         text_embedding: Factory[Embedding] = default("word"),
-        region_size: Annotated[int, "width of the regions' features"] = 2048,
+        region_size: RegionSize = 2048,
         region_hidden_size: Annotated[
             int, "inner width of the two maps of the regions' features"
         ] = 2048,
-        box_size: Annotated[int, "numbers that say of a region where, and what, it is"] = 5,
+        box_size: BoxSize = 5,
     ) -> None:
         super().__init__()
         self.text = text_embedding()

@@ -26,6 +26,7 @@ class Painter:
         vocab_size: tokens and codes together.
         cls_id: opens a sequence.
         sep_id: stands behind a text, and between an image and its text.
+        never: tokens that no text holds.
         predict_text: the model wrote texts, too: nothing is a prefix.
         device: where the model is.
     """
@@ -36,6 +37,7 @@ class Painter:
     vocab_size: int
     cls_id: int
     sep_id: int
+    never: Sequence[int] = ()
     predict_text: bool = False
     device: torch.device | str = "cpu"
 
@@ -77,8 +79,10 @@ class Painter:
         opening = [self.cls_id, *(codes + self.offset).tolist(), self.sep_id]
         ids = torch.tensor([opening] * samples)
         ended = torch.zeros(samples, dtype=torch.bool)
+        never = torch.tensor(self.never, dtype=torch.int64)
         for _ in range(max_length):
             logits = self._following(ids, len(opening), to_text=True)[:, : self.offset]
+            logits = logits.index_fill(1, never.to(logits.device), -torch.inf)
             drawn = sampling.draw(logits, generator).masked_fill(ended, self.sep_id)
             ids = torch.cat([ids, drawn[:, None]], 1)
             ended |= drawn == self.sep_id

@@ -149,6 +149,7 @@ def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str
     exported, config, notes = as_theirs(made)
     with atomic_folder(path, MANIFEST) as scratch:
         exported.write(scratch)
+        notes = [*notes, *exported.notes]
         if made.pooling is not None:
             write_modules(scratch, made.pooling, exported.config)
         if made.tokenizer is None:

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uer.data.instances import Constant, Instances, Span, TokenStore
-from uer.data.media.references import Medium
+from uer.data.media.references import MediaError, Medium
 from uer.data.media.regions import open_regions
 from uer.data.ragged import Ragged
 from uer.data.randomness import Draw
 from uer.errors import ConfigError
-from uer.glossary import SeqLength
+from uer.glossary import BoxSize, RegionSize, SeqLength
 from uer.maskings.base import Masking
 from uer.processors._media import Decoded, MediaProcessor, require_media
 from uer.processors.base import Prepared
@@ -47,6 +47,8 @@ class Vlp(MediaProcessor):
         regions_num: Annotated[
             int, "regions of an image at most, the first ones of its file"
         ] = 100,
+        region_size: RegionSize = 2048,
+        box_size: BoxSize = 5,
         seq2seq_rate: Annotated[
             float, "share of the instances whose text is written from left to right"
         ] = 0.75,
@@ -64,6 +66,7 @@ class Vlp(MediaProcessor):
             )
         self.seq_length, self.pad_id = seq_length, pad_id
         self.regions_num, self.seq2seq_rate, self.masking = regions_num, seq2seq_rate, masking
+        self.sizes = {"region_size": region_size, "box_size": box_size}
         self.layouts = ((Constant(cls_id), Span(0), Constant(sep_id, loss=True)),)
         self.require_seq_length(3)
 
@@ -85,6 +88,9 @@ class Vlp(MediaProcessor):
     ) -> dict[str, NDArray[Any]]:
         """See `MediaProcessor.decode`."""
         regions, boxes = open_regions(media["regions"], self.regions_num)
+        for (key, size), values in zip(self.sizes.items(), (regions, boxes), strict=True):
+            if values.shape[1] != size:
+                raise MediaError("of another width", f"{values.shape[1]}; {key} {size}")
         return {"src.regions": regions, "src.boxes": boxes}
 
     def assemble(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 
+from uer.errors import ConfigError
 from uer.transforms.base import Apply, Transform
 
 # Means and standard deviations of red, green and blue, for values from 0 to 1.
@@ -31,12 +33,25 @@ class Normalize(Transform):
             "whose mean and standard deviation: those of ImageNet or of CLIP's images, 0.5 and "
             "0.5, or none",
         ] = "clip",
+        image_mean: Annotated[
+            list[float] | None, "mean of red, green and blue, instead of those of statistics"
+        ] = None,
+        image_std: Annotated[
+            list[float] | None, "their standard deviations; goes with image_mean"
+        ] = None,
     ) -> None:
-        self.statistics = statistics
+        given = [values for values in (image_mean, image_std) if values is not None]
+        if len(given) == 1 or any(len(values) not in (1, 3) for values in given):
+            raise ConfigError(
+                ["normalize: image_mean and image_std go together, three numbers (or one) each."]
+            )
+        if image_std is not None and min(image_std) <= 0:
+            raise ConfigError([f"normalize: image_std: {image_std} must be positive."])
+        self.statistics: tuple[Sequence[float], ...] = tuple(given) or STATISTICS[statistics]
 
     def training(self, size: tuple[int, int], channels: int) -> Apply:
         """See `Transform.training`."""
-        mean, deviation = (self._of(values, channels) for values in STATISTICS[self.statistics])
+        mean, deviation = (self._of(values, channels) for values in self.statistics)
 
         def apply(image: Any) -> Any:
             return image.sub_(mean).div_(deviation)
@@ -45,11 +60,9 @@ class Normalize(Transform):
 
     def undone(self, image: torch.Tensor) -> torch.Tensor:
         """[…, C, H, W] as it was before."""
-        mean, deviation = (
-            self._of(values, image.shape[-3]) for values in STATISTICS[self.statistics]
-        )
+        mean, deviation = (self._of(values, image.shape[-3]) for values in self.statistics)
         return image * deviation + mean
 
-    def _of(self, values: tuple[float, ...], channels: int) -> torch.Tensor:
-        of_colours = torch.tensor(values, dtype=torch.float32)
+    def _of(self, values: Sequence[float], channels: int) -> torch.Tensor:
+        of_colours = torch.tensor(values, dtype=torch.float32).expand(3)
         return (of_colours if channels == 3 else of_colours.mean(0, keepdim=True))[:, None, None]

@@ -12,7 +12,7 @@ _LARGEST = 1 << 26  # pixels
 
 
 class Resize(Transform):
-    """The shorter side gets a given length and the shape stays; or the size that the model reads.
+    """The shorter side gets a given length and the shape stays; or both get one, or the model's.
 
     An image so elongated that the longer side would become enormous counts as unreadable.
     """
@@ -25,18 +25,22 @@ class Resize(Transform):
         shorter: Annotated[
             int | None, "length of the shorter side; by default the size that the model reads"
         ] = None,
+        side: Annotated[int | None, "length of both sides, whatever the image's shape"] = None,
         interpolation: Interpolation = "bilinear",
     ) -> None:
-        if shorter is not None and shorter < 1:
-            raise ConfigError([f"resize: shorter: {shorter} is not positive."])
-        self.shorter, self.interpolation = shorter, interpolation
+        for key, length in (("shorter", shorter), ("side", side)):
+            if length is not None and length < 1:
+                raise ConfigError([f"resize: {key}: {length} is not positive."])
+        if shorter is not None and side is not None:
+            raise ConfigError(["resize: choose one of shorter and side."])
+        self.shorter, self.side, self.interpolation = shorter, side, interpolation
 
     def training(self, size: tuple[int, int], channels: int) -> Apply:
         """See `Transform.training`."""
         how = resample(self.interpolation)
 
         def apply(image: Any) -> Any:
-            wanted = (size[1], size[0])
+            wanted = (size[1], size[0]) if self.side is None else (self.side, self.side)
             if self.shorter is not None:
                 sides = (image.width, image.height)
                 # Rounded down, as torchvision does.

@@ -69,4 +69,4 @@ def _array(file: zipfile.ZipFile, name: str) -> NDArray[np.float32]:
         raise MediaError("truncated", known)
     values = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
     with np.errstate(over="ignore"):  # what becomes infinite is refused
-        return np.ascontiguousarray(values, np.float32)
+        return np.array(values, np.float32, order="C")  # of its own: bytes cannot be written to

@@ -68,7 +68,9 @@ class Family(ABC):
         classifier: what our configuration of its classifier says besides.
         reads_text: its models have a vocabulary, whatever their heads are.
         data: keys of our configuration that say how the model's data are made.
-        reads_images: its folders say how images become pixels.
+        image_processor: their class that makes images pixels, of a family that reads them; its
+            folders say how.
+        stretches: its models read images of any size.
         reads_sounds: the name of what they say how sounds are read with; empty: they do not.
         decoder_start: what a decoder reads first where config.json does not say it; None: what is
             said is not heeded.
@@ -85,7 +87,8 @@ class Family(ABC):
     classifier: ClassVar[Config] = {"task": "classifier", "data_processor": "cls"}
     reads_text: ClassVar[bool] = True
     data: ClassVar[Config] = {}
-    reads_images: ClassVar[bool] = False
+    image_processor: ClassVar[str] = ""
+    stretches: ClassVar[bool] = False
     reads_sounds: ClassVar[str] = ""
     decoder_start: ClassVar[int | None] = None
 

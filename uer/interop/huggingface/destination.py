@@ -36,6 +36,7 @@ class Export:
         tensors: by their names.
         left: names of ours that have no place there.
         pixels: how images become pixels there, or how sounds are read, of a family that does so.
+        notes: sentences about what of it is left out.
     """
 
     family: Family
@@ -43,6 +44,7 @@ class Export:
     tensors: dict[str, torch.Tensor]
     left: list[str]
     pixels: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
         """Write config.json, what images or sounds need, and the weights."""
@@ -51,6 +53,10 @@ class Export:
                 text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
                 (folder / name).write_text(text, encoding="utf-8")
         write_weights(self.tensors, folder)
+
+
+def _image_size(theirs: Config) -> Any:
+    return theirs.get("image_size") or theirs["vision_config"]["image_size"]
 
 
 class _OtherTargetsError(ConfigError):
@@ -90,8 +96,10 @@ def export(
             if not found:
                 family.place(made.config, _ids(family, about, special or {}, made.config))
                 made.config["dtype"] = _DTYPES.get(next(iter(weights.values())).dtype, "float32")
-                if family.reads_images:
-                    made.pixels.update(pixels_file(config, made.config["image_size"]))
+                if kind := family.image_processor:
+                    pixels, notes = pixels_file(config, kind, _image_size(made.config))
+                    made.pixels.update(pixels)
+                    made.notes.extend(notes)
                 if kind := family.reads_sounds:
                     made.pixels.update(sounds_file(config, kind, made.config))
                 return made

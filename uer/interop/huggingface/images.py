@@ -75,7 +75,7 @@ class ImageFamily(Family):
 
     classifier: ClassVar[Config] = {"task": "image_classifier", "data_processor": "vit"}
     reads_text = False
-    reads_images = True
+    image_processor = "ViTImageProcessor"
     tokens: ClassVar[int] = 1
 
     def ours(self, theirs: Config, weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:

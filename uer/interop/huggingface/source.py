@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +21,8 @@ from uer.interop.huggingface.weights import FolderWeights, read_json
 from uer.model import Model
 from uer.processors._sequences import Marks
 from uer.tokenizers.base import Tokenizer
+
+_log = logging.getLogger(__name__)
 
 CONFIG, START = "config.json", "decoder_start_token_id"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
@@ -78,8 +82,12 @@ class HuggingFaceFolder:
             made |= self.family.classifier
         asked = as_asked({"about": kept(self.theirs), **made, "target": list(targets)})
         found = {**self.family.processor(targets), **asked}
-        if self.family.reads_images and "data_processor" in found:
-            found |= read_pixels(self.path)
+        if kind := self.family.image_processor:
+            size = (made["image_height"], made["image_width"])
+            pixels = read_pixels(self.path, kind, size, stretches=self.family.stretches)
+            found |= {key: value for key, value in pixels.keys.items() if value or key in found}
+            for note in pixels.notes:
+                _warn_once(f"{self.path}: images: {note}")
         if kind := self.family.reads_sounds:
             found |= read_sounds(self.path, kind, self.theirs)
         return found | {"facts": self._facts()}
@@ -162,6 +170,11 @@ class HuggingFaceFolder:
         speaks = self.family.reads_text or "ctc" in self.targets
         facts = {"vocab_size": next(iter(sizes), self.theirs.get("vocab_size"))} if speaks else {}
         return facts | {"labels_num": _classes(self.theirs)} if "cls" in self.targets else facts
+
+
+@functools.cache
+def _warn_once(sentence: str) -> None:
+    _log.warning(sentence)
 
 
 def _other_heads(targets: Sequence[str]) -> re.Pattern[str]:

@@ -28,6 +28,7 @@ class Beit(ImageFamily):
         Key("drop_path_rate", "drop_path", 0.1),
         Key("vocab_size", "codes_num", 8192),
     )
+    image_processor = "BeitImageProcessor"
     heads = {
         "BeitModel": (),
         "BeitForMaskedImageModeling": ("codes",),

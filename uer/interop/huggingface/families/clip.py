@@ -95,10 +95,12 @@ class Clip(Family):
             "intermediate_size": 3072,
         },
     )
+    image_processor = "CLIPImageProcessor"
     heads = {"CLIPModel": ("clr",)}
     data = {
         "data_processor": "clip",
-        "image_preprocess": [{"resize": {"interpolation": "bicubic"}}, "normalize"],
+        "interpolation": "bicubic",
+        "image_preprocess": [{"normalize": {"statistics": "clip"}}],
     }
     ignored = (
         "text_model.embeddings.position_ids",

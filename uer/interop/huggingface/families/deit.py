@@ -14,6 +14,7 @@ class Deit(Vit):
     """DeiT (arXiv:2012.12877): ViT with a second token that learns from a teacher."""
 
     parts = {**PARTS, "distillation_token": True}
+    image_processor = "DeiTImageProcessor"
     heads = {
         "DeiTModel": (),
         "DeiTForImageClassification": ("cls",),

@@ -38,6 +38,8 @@ class Dinov2(ImageFamily):
         Key("hidden_act", "hidden_act", "gelu", ACTIVATIONS),
     )
     defaults = {"layer_norm_eps": 1e-6, "patch_size": 14}
+    image_processor = "BitImageProcessor"
+    stretches = True
     heads = {"Dinov2Model": (), "Dinov2ForImageClassification": ("cls",)}
     prefix = "dinov2."
 

@@ -42,13 +42,12 @@ class Siglip(Clip):
         (*SIZES, *IMAGE, Key("vision_use_head", "vision_use_head", True)),
     )
     tower_defaults = ({**_SHARED, "max_position_embeddings": 64}, {**_SHARED, "patch_size": 16})
+    image_processor = "SiglipImageProcessor"
     heads = {"SiglipModel": ("siglip",)}
     data = {
         "data_processor": "siglip",
-        "image_preprocess": [
-            {"resize": {"interpolation": "bicubic"}},
-            {"normalize": {"statistics": "half"}},
-        ],
+        "interpolation": "bicubic",
+        "image_preprocess": [{"normalize": {"statistics": "half"}}],
     }
 
     def ours(self, theirs: Config, weights: Any) -> dict[str, Any]:
