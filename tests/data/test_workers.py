@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from support import REPOSITORY
 
 from uer.data.workers import Pool, end_all, in_order
 from uer.errors import DataError, UserError
@@ -130,7 +131,11 @@ def test_signals_to_the_whole_group_are_the_parents_business(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(GROUP)
     parent = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, start_new_session=True, text=True
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )
     with parent:
         assert parent.stdout.readline() == "ready\n"

@@ -71,6 +71,7 @@ def test_commands_get_the_folder(command, corpus, vocabulary, tmp_path, monkeypa
     assert run(command, [*given, "zoo:gpt22"], command) == 2
     assert "the zoo has no model 'gpt22'; did you mean 'gpt2'" in capfd.readouterr().err
     place = tmp_path / "cached" / "snapshot"  # not there: what a command says of it names it
-    monkeypatch.setattr(f"uer.cli.{command}.resolve", {"zoo:gpt2": str(place)}.__getitem__)
+    module = "infer" if command == "infer" else "origin"
+    monkeypatch.setattr(f"uer.cli.{module}.resolve", {"zoo:gpt2": str(place)}.__getitem__)
     assert run(command, [*given, "zoo:gpt2"], command) == 2
     assert str(place) in capfd.readouterr().err.splitlines()[-1]

@@ -84,9 +84,10 @@ def collate(
         labels[f"labels.{target}.index"] = np.arange(len(value))
         labels[f"labels.{target}.value"] = value
     if not labelled:  # no documents either, for targets that score each of them
-        labels |= {
-            f"{side}.{leaf}": fields[f"{side}.length"] for side in prepared.sides for leaf in _EACH
-        }
+        sides = [name.removesuffix(".length") for name in fields if name.endswith(".length")]
+        # A sound's length is that of its row.
+        sides = [one for one in sides if not fields.keys() & {f"{one}.frames", f"{one}.wave"}]
+        labels |= {f"{side}.{leaf}": fields[f"{side}.length"] for side in sides for leaf in _EACH}
         labels = {name: value[:0] for name, value in labels.items()}
     fields |= labels
     return Batch({name: torch.from_numpy(_plain(value)) for name, value in fields.items()})

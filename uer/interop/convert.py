@@ -146,6 +146,7 @@ def write_checkpoint(made: Checkpoint, path: str | Path, kind: Kind) -> list[str
         return _write_legacy(made, path)
     if (Path(path) / MANIFEST).is_file():  # one of ours, which has more to lose
         raise UserError(f"{path} is a checkpoint of ours; choose another path, or move it.")
+    made = _one_of_twins(made)
     exported, config, notes = as_theirs(made)
     with atomic_folder(path, MANIFEST) as scratch:
         exported.write(scratch)
@@ -168,14 +169,20 @@ def as_theirs(made: Checkpoint) -> tuple[Export, dict[str, Any], list[str]]:
     Raises:
         ConfigError: there is no such model.
     """
-    if made.config.get("encoder") == "dual" and not reads_images(made.config):
-        made = replace(made, **single_stream(made.config, made.weights))
+    made = _one_of_twins(made)
     special = made.tokenizer.special if made.tokenizer else {}
     config, weights, notes = _alone(made.config, made.weights)
     config, weights = in_halves(*with_layer_norms(config, weights))
     if list(config.get("target") or ()) == ["cls"]:
         config, weights = with_learnt_positions(config, weights)
     return export(config, weights, special), config, notes
+
+
+def _one_of_twins(made: Checkpoint) -> Checkpoint:
+    """A model of pairs of texts as the model that it is twice; all others as they are."""
+    if made.config.get("encoder") != "dual" or reads_images(made.config):
+        return made
+    return replace(made, **single_stream(made.config, made.weights))
 
 
 def _write_legacy(made: Checkpoint, path: str | Path) -> list[str]:

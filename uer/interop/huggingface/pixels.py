@@ -22,6 +22,7 @@ _WAYS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's nu
 _KEEP_SHAPE = ("CLIP", "ChineseCLIP", "Bit", "Vilt")  # to them one number is the shorter side
 _CROP = ("CLIP", "ChineseCLIP", "Bit", "DeiT")  # by default
 _BILINEAR = ("ViT",)  # by default; others are bicubic
+USUAL = {"image_preprocess": [], "interpolation": "bilinear"}  # what our keys are by default
 _MIDDLE = 8 / 7  # of `random_resized_crop` in evaluation
 
 Size = tuple[int, int]
@@ -108,8 +109,7 @@ def _read(theirs: Mapping[str, Any], kind: str, size: Size, stretches: bool) -> 
             f"size: {theirs.get('size')!r} keeps the shape of an image; here every image becomes "
             f"{size[0]} x {size[1]}."
         )
-    if way != "bilinear":
-        keys["interpolation"] = way
+    keys["interpolation"] = way
     steps += _normalised(theirs, kind)
     return Pixels({**keys, "image_preprocess": steps}, notes)
 

@@ -15,7 +15,7 @@ from uer.builder import Planner, build
 from uer.errors import ConfigError, DataError
 from uer.interop.huggingface.base import Config, Family, family_of
 from uer.interop.huggingface.names import Names
-from uer.interop.huggingface.pixels import read_pixels
+from uer.interop.huggingface.pixels import USUAL, read_pixels
 from uer.interop.huggingface.sounds import read_sounds
 from uer.interop.huggingface.weights import FolderWeights, read_json
 from uer.model import Model
@@ -85,7 +85,8 @@ class HuggingFaceFolder:
         if kind := self.family.image_processor:
             size = (made["image_height"], made["image_width"])
             pixels = read_pixels(self.path, kind, size, stretches=self.family.stretches)
-            found |= {key: value for key, value in pixels.keys.items() if value or key in found}
+            said = pixels.keys.items()
+            found |= {key: value for key, value in said if key in found or value != USUAL.get(key)}
             for note in pixels.notes:
                 _warn_once(f"{self.path}: images: {note}")
         if kind := self.family.reads_sounds:
