@@ -27,6 +27,7 @@ from training_fakes import (
 from uer.errors import CheckpointError, ConfigError, DataError, UserError
 from uer.layers import dropout
 from uer.training import checkpoint as checkpoint_module
+from uer.training import reporter as reporter_module
 from uer.training import trainer as trainer_module
 from uer.training.checkpoint import load_trainer_state, load_weights
 from uer.training.evaluation import Evaluation
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("small_pool")
 def script(monkeypatch, losses):
     """Make evaluations return these losses, one after the other."""
     values = iter(losses)
-    monkeypatch.setattr(trainer_module, "evaluate", lambda *_: {"loss": next(values)})
+    monkeypatch.setattr(reporter_module, "evaluate", lambda *_: {"loss": next(values)})
     return Evaluation(data=FakeEvaluationData())
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
-import torch
 from torch import nn
 
 from uer.batch import Batch
@@ -23,7 +21,7 @@ from uer.training.blocks import recompute
 from uer.training.checkpoint import load_trainer_state, load_weights
 from uer.training.compiling import compile_layers, require_compiling
 from uer.training.engine import Engine, Trainable
-from uer.training.evaluation import Evaluation, Window, evaluate
+from uer.training.evaluation import Evaluation
 from uer.training.guards import (
     Interruption,
     NonFiniteGuard,
@@ -42,13 +40,14 @@ from uer.training.machine import (
     set_random_state,
     state_of_rank,
 )
-from uer.training.progress import Bar, Console, Meter, Writer
+from uer.training.progress import Bar, Meter, Writer
 from uer.training.rates import make_optimizer
+from uer.training.reporter import Reporter
 from uer.training.rewinding import note_instances, require_rewinding, step_to_go_back_to
 from uer.training.saver import Saver
 from uer.training.settings import Settings
 from uer.training.state import Contents, Progress, TrainerState
-from uer.training.update import Scored, update
+from uer.training.update import update
 
 logger = logging.getLogger(__name__)
 
@@ -111,9 +110,16 @@ class Trainer:
     ) -> None:
         self.model, self.stream, self.settings = model, stream, settings
         self.optimizer, self.schedule, self.engine = optimizer, schedule, engine
-        self.evaluation = evaluation
-        self.writers = (Console(settings.total_steps), *writers)
-        self.meter, self.numbered = meter or Meter(), numbered
+        self.evaluation, self.meter, self.numbered = evaluation, meter or Meter(), numbered
+        self.reporter = Reporter(
+            engine,
+            model,
+            settings,
+            schedule,
+            evaluation=evaluation,
+            writers=writers,
+            meter=self.meter,
+        )
         self.saver = Saver(
             settings.output_model_path,
             contents,
@@ -122,14 +128,10 @@ class Trainer:
             asynchronous=settings.async_save,
         )
         self.progress = Progress()
-        self.window = Window(engine.device)
         self.guard = NonFiniteGuard(settings.max_skipped_updates)
         self.spikes = SpikeGuard(settings.spike_factor)
         self.average: WeightAverage | None = None
-        self._norm = torch.zeros(())
-        self._starting = True  # no update of this process has been made yet
         self._out_of_time = False
-        self._measured: tuple[int, float] | None = None  # the last evaluation: its step, its value
         self._saved_at = -1
 
     def run(self, resume: str | Path | None = None, *, auto: bool = False) -> Progress:
@@ -164,8 +166,7 @@ class Trainer:
                 raise
             finally:
                 bar.close()
-                for writer in self.writers:
-                    writer.close()
+                self.reporter.close()
             if self.progress.step < self.settings.total_steps and not self._out_of_time:
                 raise SystemExit(max(self.engine.processes.gather(interruption.exit_status())))
         return self.progress
@@ -211,8 +212,8 @@ class Trainer:
             changed = settings.differences(state.settings)
             since = f"; changed since: {', '.join(changed)}" if changed else ""
             logger.info("resumed from %s after update %d%s", resume, self.progress.step, since)
-        elif self.evaluation is not None:
-            self._evaluate(self.evaluation)
+        else:
+            self.reporter.evaluate(self.progress.step, self.average)
         return True
 
     def _restore(self, state: TrainerState) -> None:
@@ -226,7 +227,7 @@ class Trainer:
         self.stream.seek(state.progress.position)
         window = state.progress.window  # the sums over all processes
         others = dict.fromkeys(window, (0.0, 0.0))
-        self.window.load_state(window if self.engine.is_main else others)
+        self.reporter.window.load_state(window if self.engine.is_main else others)
         self.guard.skipped = state.progress.skipped
         self.guard.in_a_row = state.progress.skipped_in_a_row
         self.guard.last = [Skipped(*one) for one in state.progress.last_skipped]
@@ -272,7 +273,8 @@ class Trainer:
         self.stream.seek(error.behind)
         progress = self.progress
         progress.position, progress.rewound = error.behind, last.rewound + 1
-        self._measured, self._saved_at = None, -1
+        self.reporter.forget()
+        self._saved_at = -1
         logger.warning(
             "%d updates in a row were skipped: the run goes back to %s, and on with the data "
             "behind them (%d of %d times). %s",
@@ -299,9 +301,9 @@ class Trainer:
             self._update()
             bar.advance()
             if progress.step % settings.report_steps == 0:
-                self._report()
-            if settings.eval_steps and progress.step % settings.eval_steps == 0 and self.evaluation:
-                self._evaluate(self.evaluation)
+                self.reporter.report(progress.step, self.guard.skipped)
+            if settings.eval_steps and progress.step % settings.eval_steps == 0:
+                self.reporter.evaluate(progress.step, self.average)
             if progress.step % settings.save_checkpoint_steps == 0:
                 self._save()
         self.guard.flush()
@@ -319,11 +321,7 @@ class Trainer:
         self.meter.update(sum(batch.tokens() for batch in batches))
         there = [batch.to(self.engine.device, non_blocking=True) for batch in batches]
         report, scored = update(self.engine, self.model, there, rate)
-        for scores, items in scored:
-            self.window.add(scores, items, unless=report.skipped)
-        if self._starting:
-            self._tell_start(scored)
-        self._norm = report.grad_norm
+        self.reporter.add(progress.step, scored, report.grad_norm, report.skipped)
         progress.step += 1
         if self.average is not None:
             self.average.update(progress.step, report.skipped)
@@ -332,18 +330,6 @@ class Trainer:
         self.engine.edit(lambda: self.model.on_update(progress.step, total))
         self.guard.watch(progress.step, report.skipped, positions, progress.position)
         self.spikes.watch(progress.step, report.grad_norm, positions)
-
-    def _tell_start(self, scored: Sequence[Scored]) -> None:
-        """Log the loss before any change: weights that did not load show at once."""
-        self._starting = False
-        window = Window(self.engine.device)
-        for scores, items in scored:
-            window.add(scores, items)
-        figures = window.figures(self.engine, self.model.loss_weights)
-        losses = {name: value for name, value in figures.items() if name.endswith("loss")}
-        if self.engine.is_main:
-            shown = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-            logger.info("before update %d: %s", self.progress.step + 1, shown or "no item")
 
     def _fetch(self) -> tuple[list[Batch], Positions]:
         """The micro-batches of an update, and where each began."""
@@ -359,42 +345,12 @@ class Trainer:
                 ) from None
         return batches, positions
 
-    def _report(self) -> None:
-        step, settings = self.progress.step, self.settings
-        tokens = torch.tensor(float(self.meter.tokens), device=self.engine.device)
-        figures = self.window.figures(self.engine, self.model.loss_weights)
-        figures["learning_rate"] = settings.learning_rate * self.schedule.factor(step - 1)
-        figures["grad_norm"] = float(self._norm)
-        if self.guard.skipped:
-            figures["skipped_updates"] = self.guard.skipped
-        everywhere = float(self.engine.sum_over_ranks(tokens))
-        figures |= self.meter.figures(settings.total_steps - step, everywhere)
-        self._write(figures)
-        self.window.clear()
-        self.meter.restart()
-
-    def _evaluate(self, evaluation: Evaluation) -> float:
-        """The deciding figure of the present model; measured once per step."""
-        step = self.progress.step
-        if self._measured is None or self._measured[0] != step:
-            averaged = nullcontext() if self.average is None else self.average.in_place()
-            with self.meter.paused(), averaged:
-                figures = evaluate(self.engine, self.model, evaluation.data)
-            self._measured = step, evaluation.value(figures)
-            self._write({f"eval/{name}": figure for name, figure in figures.items()})
-        return self._measured[1]
-
-    def _write(self, figures: dict[str, float]) -> None:
-        if self.engine.is_main:
-            for writer in self.writers:
-                writer.write(self.progress.step, figures)
-
     def _save(self, *, interrupted: bool = False) -> None:
         """Save; an interrupted run has no time to evaluate."""
         progress = self.progress
         improved = None
-        if self.evaluation is not None and not interrupted:
-            value = self._evaluate(self.evaluation)
+        value = None if interrupted else self.reporter.evaluate(progress.step, self.average)
+        if self.evaluation is not None and value is not None:
             improved = self.evaluation.better(value, progress.best)
             if improved:
                 progress.best_step, progress.best = progress.step, value
@@ -411,7 +367,7 @@ class Trainer:
 
     def _state(self) -> TrainerState:
         progress = self.progress
-        progress.window = self.window.state(self.engine)
+        progress.window = self.reporter.window.state(self.engine)
         progress.skipped, progress.skipped_in_a_row = self.guard.skipped, self.guard.in_a_row
         progress.last_skipped = [(one.step, one.positions) for one in self.guard.last]
         return TrainerState(
