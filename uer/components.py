@@ -198,12 +198,14 @@ class Target(Part, ABC):
             batch. Where False (contrast within the batch), it says so at the start of a run.
         labels: the fields below ``labels.<name>.`` that it requires.
         next_token: it predicts what follows a token, so the states must not know it.
+        lowest: metrics that are best low, as the loss is.
     """
 
     entry_keys: ClassVar[dict[str, type]] = {"name": str, "weight": float}
     additive: ClassVar[bool] = True
     labels: ClassVar[tuple[str, ...]] = ("index", "value")
     next_token: ClassVar[bool] = False
+    lowest: ClassVar[tuple[str, ...]] = ()
     name: str
     loss_weight: float = 1.0
 

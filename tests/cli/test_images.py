@@ -99,8 +99,9 @@ def test_a_probe_and_its_predictions(folder, trained, caplog):
         *("finetune", "image_classifier", "--pretrained_model_path", trained),
         *("--freeze", "embedding", "encoder"),
         *("--train_path", table, "--dev_path", table, "--test_path", table, "--epochs_num", 10),
-        *("--output_model_path", model, *TRAINING),
+        *("--output_model_path", model, "--seq_length", 128, *TRAINING),
     )
+    assert "--seq_length has no effect: there is no text." in caplog.messages
     assert "accuracy 1.0000 (23/23)" in caplog.text
     assert "1 media were left out: 1 no image of a known format." in caplog.text
     predicted = folder.parent / "predicted.tsv"

@@ -2,13 +2,16 @@
 
 import json
 import logging
+from types import SimpleNamespace
 
 import pytest
 from safetensors import safe_open
 from support import TINY
 
 from uer.cli.main import run
+from uer.cli.pretrain import _best_high
 from uer.config import dump_yaml
+from uer.targets.vq import VectorQuantisation
 from uer.training.checkpoint import load_trainer_state
 
 CONFIG = {
@@ -145,5 +148,20 @@ def test_the_best_by_a_metric_is_kept(data, tmp_path, caplog):
     saved = {step: found[step] for step in range(1, 5)}
     assert progress.best == max(saved.values()) and saved[progress.best_step] == progress.best
     assert {p.name for p in tmp_path.iterdir() if p.is_dir()} == {"m-4", f"m-{progress.best_step}"}
+    caplog.clear()
+    again = words(data, tmp_path / "m", **flags, resume="auto")
+    again[again.index("mlm.accuracy")] = "loss"
+    again[again.index("--total_steps") + 1] = "5"
+    assert run("pretrain", again, "pretrain.py") == 0
+    assert "the best so far was by mlm.accuracy: by loss it begins anew" in caplog.text
+    progress = load_trainer_state(tmp_path / "m-5").progress
+    assert (progress.best_by, progress.best_step) == ("loss", 5) and progress.best > 1
     flags["metric_for_best_model"] = "f1"
     assert run("pretrain", words(data, tmp_path / "n", **flags), "pretrain.py") == 2
+
+
+@pytest.mark.parametrize("figure", ["loss", "vq.loss", "vq.pixel_error"])
+def test_errors_are_best_low(figure):
+    model = SimpleNamespace(heads={"vq": VectorQuantisation})
+    assert not _best_high(figure, model)
+    assert _best_high("vq.perplexity", model)

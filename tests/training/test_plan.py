@@ -32,7 +32,11 @@ def test_every_process_holds_everything():
     assert of("ddp") == Memory(4 * P, 4 * P, 8 * P, 7, 100, 0)
     assert of("ddp", 0, True).per_row == 10
     # alone, gradients come when activations have gone: the peak is theirs, for few rows
-    assert of("single", processes=1).total(2) == 4 * P + 8 * P + 4 * P
+    alone = of("single", processes=1)
+    assert alone.total(2) == 4 * P + 8 * P + 4 * P
+    # and that of the activations for many
+    assert alone.total(100) == 4 * P + 8 * P + 7 + 100 * 100
+    assert alone.most_rows(alone.total(100)) == 100 and alone.most_rows(alone.total(2) - 1) == 0
 
 
 def test_parts():

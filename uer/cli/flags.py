@@ -44,6 +44,11 @@ ANSWERED = {
     "deepspeed_checkpoint_layers_num": "every layer keeps its input, and nothing else",
 }
 
+_CODES = (
+    "an image tokenizer is a model of its own, trained with --config_path image_tokenizer/base, "
+    "and `uer codes` writes its codes into a data set; leave the flag out, and say --codes_num"
+)
+
 # The predecessors' flags that mean something only with another value than this one.
 REFUSED = {
     "world_size": ("1", "only training runs in several processes; leave the flag out"),
@@ -58,6 +63,8 @@ REFUSED = {
         "--deepspeed --enable_zero3 for a model that does not fit into one device",
     ),
     "deepspeed": ("false", "only training runs with DeepSpeed; leave its flags out"),
+    "vqgan_model_path": ("none", _CODES),
+    "vqgan_config_path": ("none", _CODES),
     "fp16": ("false", "the arithmetic is chosen with --precision; leave the flag out"),
 }
 

@@ -26,7 +26,9 @@ class Loading:
         int, "processes that read and transform images and sounds; 0: the process itself does"
     ] = 0
     media_report_path: Annotated[
-        str | None, "table to name images and sounds in that could not be read"
+        str | None,
+        "table to name images and sounds in that could not be read; further processes have their "
+        "own, <name>.1.tsv, …",
     ] = None
 
     def __post_init__(self) -> None:

@@ -79,7 +79,9 @@ def run(command: str, argv: Sequence[str], prog: str) -> int:
         return 130
     finally:
         if (workers := sys.modules.get("uer.data.workers")) is not None:
-            workers.end_all()  # the exit of Python waits for processes that may wait for it
+            # The exit of Python waits until they have imported what they were about to import, and
+            # taken torch down: seconds each, and minutes where the cores are busy.
+            workers.end_all()
     return 0
 
 

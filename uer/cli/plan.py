@@ -91,14 +91,17 @@ def plan(
 
     with torch.device("meta"):
         shape = recipe.model.build(facts)
-    batches = {rows: sample_batch(recipe, facts, rows, shape.packable) for rows in _SIZES}
+
+    @functools.cache
+    def batch(rows: int) -> Batch:
+        return sample_batch(recipe, facts, rows, shape.packable)
 
     @functools.cache
     def steps(half: bool, checkpoint: bool, rows: int) -> Step:
         return simulate(
             build,
             make,
-            batches[rows],
+            batch(rows),
             precision=precision,
             checkpoint_activations=checkpoint,
             half=half and precision != "fp32",
@@ -114,7 +117,7 @@ def plan(
     whole = steps(False, False, _SIZES[0])
     lines = [
         f"{_numbers(whole.weights)} parameters, {_numbers(whole.trained)} of them trained; "
-        f"rows of {_width(batches[_SIZES[0]])}, {precision}; {gpus} x {gpu_memory:g} GiB, "
+        f"rows of {_width(batch(_SIZES[0]))}, {precision}; {gpus} x {gpu_memory:g} GiB, "
         f"{room / _GIB:.1f} GiB of each planned with",
         "",
         *_table(found, needs),

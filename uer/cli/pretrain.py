@@ -23,6 +23,7 @@ from uer.data.stream import Stream
 from uer.data.text_stream import TextStream
 from uer.errors import ConfigError
 from uer.interop.pretrained import choose_config, dialect_of
+from uer.model import Model
 from uer.recipe import Recipe, read_recipe
 from uer.registry import load_plugins
 from uer.tokenizers.base import Tokenizer
@@ -114,7 +115,7 @@ def pretrain(
         evaluation = Evaluation(
             data=reading.stream(dev, media_report),
             best_by=metric_for_best_model,
-            highest=not metric_for_best_model.endswith("loss"),
+            highest=_best_high(metric_for_best_model, built.model),
         )
     try:
         run.train(
@@ -141,6 +142,13 @@ def _with_codes(tokenizers: Mapping[str, Tokenizer], recipe: Recipe) -> dict[str
     if plan is None or not plan.part.adds_codes:
         return {}
     return {"vocab_size": tokenizers["src"].vocab_size + plan.values["codes_num"]}
+
+
+def _best_high(figure: str, model: Model) -> bool:
+    """Whether a figure of the evaluation is best high: no loss, and not declared otherwise."""
+    name, _, metric = figure.rpartition(".")
+    lowest = model.heads[name].lowest if name in model.heads else ()
+    return metric not in ("loss", *lowest)
 
 
 def _stream(

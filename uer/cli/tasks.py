@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from uer.builder import Planner
+from uer.cli.loading import reads_text
 from uer.data.formats import FORMATS
 from uer.data.store import Store
 from uer.errors import ConfigError
@@ -31,7 +32,11 @@ def plan_task(name: str, overrides: Mapping[str, Any]) -> tuple[Task, dict[str, 
     assert plan is not None
     job = plan.build()
     own -= set(job.passes_on)
-    return job, {key: value for key, value in overrides.items() if key not in own}
+    rest = {key: value for key, value in overrides.items() if key not in own}
+    if "seq_length" in rest and not reads_text(job.processor):  # the predecessors' scripts take it
+        _log.info("--seq_length has no effect: there is no text.")
+        del rest["seq_length"]
+    return job, rest
 
 
 def task_recipe(

@@ -125,7 +125,7 @@ class Pool(Generic[Item, Result]):
 
 
 def end_all() -> None:
-    """End the workers of all pools: an orderly exit waits for them, and they may wait for it."""
+    """End the workers of all pools: an orderly exit waits for them, and they take their time."""
     for pool in list(_pools):
         pool.end()
 

@@ -28,6 +28,8 @@ class ConnectionistTemporalClassification(Target):
     then of the second, …; ``labels.ctc.index`` [M] the row of each.
     """
 
+    lowest = ("impossible",)
+
     def __init__(
         self,
         *,

@@ -26,6 +26,7 @@ class MaskedPatches(Target):
     """
 
     labels = ("index",)
+    lowest = ("contrast", "reconstruction")
 
     def __init__(
         self,

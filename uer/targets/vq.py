@@ -31,6 +31,7 @@ class VectorQuantisation(Target):
     """
 
     labels = ()
+    lowest = ("pixel_error",)
 
     def __init__(
         self,

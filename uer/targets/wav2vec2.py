@@ -36,6 +36,7 @@ class Wav2Vec2(Target):
 
     additive = False
     labels = ("index", "negative_index")
+    lowest = ("contrast", "diversity")
 
     def __init__(
         self,

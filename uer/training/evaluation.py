@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from uer.batch import Batch
 from uer.errors import ConfigError, DataError
 from uer.score import Score
 from uer.training.engine import Engine, Trainable
+from uer.training.state import Progress
+
+logger = logging.getLogger(__name__)
 
 
 class EvaluationData(Protocol):
@@ -49,6 +53,14 @@ class Evaluation:
                 [f"--metric_for_best_model {self.best_by}: the evaluation reports {there}."]
             )
         return figures[self.best_by]
+
+    def forget_other(self, progress: Progress) -> None:
+        """Look for the best anew where it was the best by another figure."""
+        if progress.best_by not in (None, self.best_by):
+            logger.info(
+                "the best so far was by %s: by %s it begins anew", progress.best_by, self.best_by
+            )
+            progress.best_step = progress.best = progress.best_by = None
 
     def better(self, value: float, best: float | None) -> bool:
         """Whether a value beats the best one so far; what is not a number never does."""

@@ -8,7 +8,8 @@ these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from uer.training.machine import DTYPES, Arithmetic
@@ -16,6 +17,7 @@ from uer.training.memory import Step
 
 MARGIN = 0.1
 _BUCKET = 50_000_000  # numbers that DeepSpeed sends at a time, as the written file says
+_MOST = 128  # rows that are simulated
 _MASTER = 4  # bytes of a weight that the optimizer works on
 
 Offload = Literal["", "optimizer", "parameters"]
@@ -55,6 +57,8 @@ class Memory(NamedTuple):
         fixed: activations that do not depend on the rows (weights in another precision).
         per_row: activations of a row, logits among them.
         host: what is offloaded.
+        few: fixed and per row, where rows are so few that gradients outweigh activations: alone, a
+            process gets the ones as it lets go of the others, so the larger figure counts.
     """
 
     weights: int
@@ -63,14 +67,21 @@ class Memory(NamedTuple):
     fixed: float
     per_row: float
     host: int
+    few: tuple[float, float] = (0.0, 0.0)
 
     def total(self, rows: int) -> float:
         """With a micro-batch of so many rows."""
-        return self.weights + self.gradients + self.optimizer + self.fixed + self.per_row * rows
+        step = max(fixed + per_row * rows for fixed, per_row in self._lines())
+        return self.weights + self.gradients + self.optimizer + step
 
     def most_rows(self, room: float) -> int:
         """The largest micro-batch that fits into so many bytes."""
-        return max(0, int((room - self.total(0)) // max(self.per_row, 1.0)))
+        room -= self.weights + self.gradients + self.optimizer
+        lines = self._lines()
+        return max(0, int(min((room - fixed) // max(per_row, 1.0) for fixed, per_row in lines)))
+
+    def _lines(self) -> list[tuple[float, float]]:
+        return [(self.fixed, self.per_row), self.few]
 
 
 def choices(processes: int, *, elementwise: bool) -> Iterator[Choice]:
@@ -100,17 +111,20 @@ def memory(choice: Choice, processes: int, steps: Steps, sizes: tuple[int, int])
         processes: of the run.
         steps: the simulated step, by whether the weights are kept in half precision, whether
             activations are computed twice, and rows.
-        sizes: two numbers of rows to simulate; between and beyond them it goes by a line.
+        sizes: two numbers of rows to simulate; between and beyond them it goes by a line. Alone,
+            more are simulated, until activations outweigh the gradients.
     """
     full = steps(False, choice.checkpoint, sizes[0])
     half = choice.engine == "deepspeed"
     small, large = (steps(half, choice.checkpoint, rows) for rows in sizes)
-    share = 1.0 if choice.engine == "single" else 0.0
-    low, high = (step.peak(share) for step in (small, large))
-    per_row = (high - low) / (sizes[1] - sizes[0])
-    fixed = low - per_row * sizes[0]
+    fixed, per_row = _line(
+        {rows: step.peak(0) for rows, step in zip(sizes, (small, large), strict=True)}
+    )
     if choice.engine == "single":
-        return Memory(full.weights, 0, full.optimizer, fixed, per_row, 0)
+        few = _line({rows: step.peak() for rows, step in zip(sizes, (small, large), strict=True)})
+        enough = min(_MOST, math.ceil(full.gradients / max(per_row, 1.0)) + 1)
+        many = {n: steps(False, choice.checkpoint, n).peak() for n in (enough, 2 * enough)}
+        return Memory(full.weights, 0, full.optimizer, *_line(many), 0, few)
     if choice.engine == "ddp":
         return Memory(full.weights, full.gradients, full.optimizer, fixed, per_row, 0)
     together = small.outside + 2 * small.layer
@@ -120,6 +134,13 @@ def memory(choice: Choice, processes: int, steps: Steps, sizes: tuple[int, int])
         gradients = small.gradients // processes + sent
         return Memory(weights, gradients, full.optimizer // processes, fixed, per_row, 0)
     return _zero(choice, processes, full, small, (fixed, per_row))
+
+
+def _line(peaks: Mapping[int, float]) -> tuple[float, float]:
+    """What does not depend on the rows, and what a row takes, by the peaks of two sizes."""
+    (few, low), (many, high) = peaks.items()
+    per_row = (high - low) / (many - few)
+    return low - per_row * few, per_row
 
 
 def _zero(

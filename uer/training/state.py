@@ -40,6 +40,7 @@ class Progress:
         saved: steps of the numbered checkpoints of this run that are kept.
         best_step: step of the best evaluation that was saved; None before the first.
         best: its value.
+        best_by: the figure that this is; None where a checkpoint did not say.
         retired: steps whose checkpoints this one makes superfluous; a killed run may not have come
             to remove them.
     """
@@ -54,6 +55,7 @@ class Progress:
     saved: list[int] = field(default_factory=list)
     best_step: int | None = None
     best: float | None = None
+    best_by: str | None = None
     retired: list[int] = field(default_factory=list)
 
 

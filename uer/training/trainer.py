@@ -223,6 +223,8 @@ class Trainer:
         if self.average is not None:
             self.average.restore(state.average)
         self.progress = state.progress
+        if self.evaluation is not None:
+            self.evaluation.forget_other(self.progress)
         self.model.on_resume(self.progress.step, self.settings.total_steps)
         self.stream.seek(state.progress.position)
         window = state.progress.window  # the sums over all processes
@@ -354,6 +356,7 @@ class Trainer:
             improved = self.evaluation.better(value, progress.best)
             if improved:
                 progress.best_step, progress.best = progress.step, value
+                progress.best_by = self.evaluation.best_by
         self.guard.flush()
         with self.meter.paused():
             self.saver.save(
