@@ -41,6 +41,15 @@ VLP = {
     "mask": "causal_with_prefix",
     "target": "mlm",
 }
+MLM = {
+    "data_processor": "mlm",
+    "seq_length": 32,
+    "embedding": ["word", "pos"],
+    "encoder": "transformer",
+    "target": "mlm",
+    "tie_weights": True,
+    **TINY,
+}
 
 
 def table(rows, *, label=True, seed=1):

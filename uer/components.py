@@ -199,6 +199,8 @@ class Target(Part, ABC):
         labels: the fields below ``labels.<name>.`` that it requires.
         next_token: it predicts what follows a token, so the states must not know it.
         lowest: metrics that are best low, as the loss is.
+        reads_labelled: of the hidden vectors `forward` reads those that ``labels.<name>.index``
+            names, and no others.
     """
 
     entry_keys: ClassVar[dict[str, type]] = {"name": str, "weight": float}
@@ -206,6 +208,7 @@ class Target(Part, ABC):
     labels: ClassVar[tuple[str, ...]] = ("index", "value")
     next_token: ClassVar[bool] = False
     lowest: ClassVar[tuple[str, ...]] = ()
+    reads_labelled: ClassVar[bool] = False
     name: str
     loss_weight: float = 1.0
 
@@ -240,7 +243,9 @@ class Target(Part, ABC):
         Returns:
             [M] flat positions, none twice, or a column; None: it may read all of them.
         """
-        return None
+        if not self.reads_labelled:
+            return None
+        return states.places(batch[f"labels.{self.name}.index"])
 
     def companions(self) -> dict[str, nn.Module]:
         """Models of its own that are trained beside the model, by name (ELECTRA's generator).

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 import torch
-from support import TINY, python, table
+from support import MLM, python, table
 
 from uer.builder import build
 from uer.cli.main import run
@@ -18,17 +18,7 @@ from uer.training.checkpoint import load_trainer_state, read_weights
 
 pytestmark = pytest.mark.usefixtures("no_measurement")
 
-CONFIG = {
-    "data_processor": "mlm",
-    "seq_length": 32,
-    "embedding": ["word", "pos"],
-    "encoder": "transformer",
-    "target": "mlm",
-    "tie_weights": True,
-    **TINY,
-    "dropout": 0.1,
-    "kv_heads_num": 1,
-}
+CONFIG = {**MLM, "dropout": 0.1, "kv_heads_num": 1}
 
 
 def called(command, **flags):

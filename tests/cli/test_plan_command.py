@@ -3,26 +3,16 @@
 import json
 
 import pytest
-from support import TINY
+from support import MLM, TINY
 
 from uer.cli.main import run
 from uer.config import dump_yaml
 from uer.training.deepspeed_config import completed, read_deepspeed_config
 
-CONFIG = {
-    "data_processor": "mlm",
-    "seq_length": 32,
-    "embedding": ["word", "pos"],
-    "encoder": "transformer",
-    "target": "mlm",
-    "tie_weights": True,
-    **TINY,
-}
-
 
 @pytest.fixture
 def planned(tmp_path, capsys):
-    (tmp_path / "tiny.yaml").write_text(dump_yaml(CONFIG))
+    (tmp_path / "tiny.yaml").write_text(dump_yaml(MLM))
 
     def attempt(*words, status=0):
         given = [tmp_path / "tiny.yaml", "--vocab_size", 500, *words]

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from safetensors import safe_open
-from support import TINY
+from support import MLM
 
 from uer.cli.main import run
 from uer.cli.pretrain import _best_high
@@ -14,21 +14,11 @@ from uer.config import dump_yaml
 from uer.targets.vq import VectorQuantisation
 from uer.training.checkpoint import load_trainer_state
 
-CONFIG = {
-    "data_processor": "mlm",
-    "seq_length": 32,
-    "embedding": ["word", "pos"],
-    "encoder": "transformer",
-    "target": "mlm",
-    "tie_weights": True,
-    **TINY,
-}
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory, vocabulary, corpus):
     folder = tmp_path_factory.mktemp("options")
-    (folder / "tiny.yaml").write_text(dump_yaml(CONFIG))
+    (folder / "tiny.yaml").write_text(dump_yaml(MLM))
     words = ["--corpus_path", corpus, "--vocab_path", vocabulary, "--data_processor", "mlm"]
     words += ["--dataset_path", folder / "data"]
     assert run("preprocess", [str(word) for word in words], "preprocess.py") == 0

@@ -142,10 +142,9 @@ class TransformerEncoder(Encoder):
             layer = self.layers[number % len(self.layers)]
             everywhere = self.global_every is not None and number % self.global_every == 0
             context = far if everywhere else near
-            if wanted is not None and number == last:
-                hidden = self.layer_drop(hidden, layer(hidden, context, wanted), wanted)
-            else:
-                hidden = self.layer_drop(hidden, layer(hidden, context))
+            chosen = wanted if number == last else None
+            more = () if chosen is None else (chosen,)  # other layers need not know of it
+            hidden = self.layer_drop(hidden, layer(hidden, context, *more), chosen)
             if made is not None:
                 made.append(hidden)
         if self.norm is not None:

@@ -12,7 +12,6 @@ from uer.layers.linear import Linear
 from uer.score import Score
 from uer.signature import Given
 from uer.states import States
-from uer.wanted import Places
 
 
 class VisualTokens(Target):
@@ -21,6 +20,8 @@ class VisualTokens(Target):
     (BEiT, arXiv:2106.08254.) One linear map, as there is no word table whose space it would have to
     reach.
     """
+
+    reads_labelled = True
 
     def __init__(
         self,
@@ -36,10 +37,6 @@ class VisualTokens(Target):
     def weight(self, batch: Batch) -> torch.Tensor:
         """[] number of predicted patches."""
         return self.count(batch)
-
-    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
-        """[M] what is predicted."""
-        return states.places(batch[f"labels.{self.name}.index"])
 
     def forward(self, states: States, batch: Batch) -> Score:
         """Score hidden [B, L, H] at ``labels.<name>.index`` [M] against ``.value`` [M]."""

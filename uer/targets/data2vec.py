@@ -17,7 +17,6 @@ from uer.signature import Factory, Given
 from uer.states import States
 from uer.targets._self_distillation import SelfDistillation
 from uer.teacher import Teacher
-from uer.wanted import Places
 
 
 class Data2Vec(SelfDistillation):
@@ -32,6 +31,7 @@ class Data2Vec(SelfDistillation):
     """
 
     labels = ("index",)
+    reads_labelled = True
 
     def __init__(
         self,
@@ -69,10 +69,6 @@ class Data2Vec(SelfDistillation):
         """[] number of masked places."""
         index = batch[f"labels.{self.name}.index"]
         return torch.full((), float(index.shape[0]), device=index.device)
-
-    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
-        """[M] what is predicted."""
-        return states.places(batch[f"labels.{self.name}.index"])
 
     def forward(self, states: States, batch: Batch) -> Score:
         """Score hidden [B, L, H] at ``labels.<name>.index`` [M]."""

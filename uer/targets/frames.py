@@ -14,11 +14,12 @@ from uer.layers.linear import Linear
 from uer.score import Score
 from uer.signature import Factory, Given, default
 from uer.states import States
-from uer.wanted import Places
 
 
 class FrameReconstruction(Target):
     """Says what altered frames were, by the absolute difference (TERA, arXiv:2007.06028)."""
+
+    reads_labelled = True
 
     def __init__(
         self,
@@ -37,10 +38,6 @@ class FrameReconstruction(Target):
     def weight(self, batch: Batch) -> torch.Tensor:
         """[] number of altered frames."""
         return self.count(batch)
-
-    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
-        """[M] what is predicted."""
-        return states.places(batch[f"labels.{self.name}.index"])
 
     def forward(self, states: States, batch: Batch) -> Score:
         """Score hidden [B, F, H] at ``labels.<name>.index`` [M] against ``.value`` [M, filters].

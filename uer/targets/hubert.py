@@ -18,7 +18,6 @@ from uer.layers.linear import Linear
 from uer.score import Score
 from uer.signature import Given
 from uer.states import States
-from uer.wanted import Places
 
 
 class FrameCodes(Target):
@@ -28,6 +27,8 @@ class FrameCodes(Target):
     mean square of the front end's features joins the loss of every frame; where it does, micro-
     batches are not exactly one big batch.
     """
+
+    reads_labelled = True
 
     def __init__(
         self,
@@ -50,10 +51,6 @@ class FrameCodes(Target):
     def weight(self, batch: Batch) -> torch.Tensor:
         """[] number of predicted frames."""
         return self.count(batch)
-
-    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
-        """[M] what is predicted."""
-        return states.places(batch[f"labels.{self.name}.index"])
 
     def forward(self, states: States, batch: Batch) -> Score:
         """Score hidden [B, L, H] at ``labels.<name>.index`` [M] against ``.value`` [M]."""

@@ -17,7 +17,6 @@ from uer.layers.linear import Linear, share_weight
 from uer.score import Score
 from uer.signature import Factory, Given, default
 from uer.states import States
-from uer.wanted import Places
 
 
 class MaskedLanguageModel(Target):
@@ -26,6 +25,8 @@ class MaskedLanguageModel(Target):
     Only the predicted positions pass through the head; the vocabulary projection of all the others
     would be most of a small model's work.
     """
+
+    reads_labelled = True
 
     def __init__(
         self,
@@ -48,10 +49,6 @@ class MaskedLanguageModel(Target):
     def weight(self, batch: Batch) -> torch.Tensor:
         """[] number of predicted tokens."""
         return self.count(batch)
-
-    def wants(self, states: States, batch: Batch, stream: int = 0) -> Places | None:
-        """[M] what is predicted."""
-        return states.places(batch[f"labels.{self.name}.index"])
 
     def forward(self, states: States, batch: Batch) -> Score:
         """Score hidden [B, L, H] at ``labels.<name>.index`` [M] against ``.value`` [M]."""
